@@ -1,0 +1,77 @@
+"""Everything that the environment says, validated once; secrets are never printed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import Fatal
+
+RULES_FOLDER = Path(__file__).parent / "rules"
+
+
+class Settings(BaseSettings):
+    """Frozen. Names in the environment: `DRIFTWATCH_<FIELD>` unless an alias is given."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DRIFTWATCH_", frozen=True, populate_by_name=True, extra="ignore", env_ignore_empty=True
+    )
+
+    kafka: str = "127.0.0.1:9092"
+    """Bootstrap servers, `host:port[,host:port]`."""
+    database: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:5432/postgres")
+    """DSN of the database whose rows are reconciled."""
+    connect_url: str = "http://127.0.0.1:8083"
+    topic_prefix: str = ""
+    partitions: Annotated[int, Field(ge=1, le=1024)] = 4
+    """N, for all co-partitioned topics."""
+    replication_factor: Annotated[int, Field(ge=1)] = 1
+    rules: Annotated[tuple[Path, ...], NoDecode] = (RULES_FOLDER / "credit.yaml",)
+    """Rule files (comma-separated in the environment)."""
+    app_id: str = "driftwatch"
+    """The worker's Faust id: consumer group and prefix of its changelog topics."""
+    source: str = "db"
+    """The name of the database as a source: Debezium's `topic.prefix`."""
+    slot: str = "driftwatch"
+    publication: str = "driftwatch"
+    heartbeat_ms: Annotated[int, Field(ge=50)] = 1000
+    """How often a mark is written into each partition."""
+    poll_linger_ms: Annotated[int, Field(ge=0)] = 10
+    poller_interval_ms: Annotated[int, Field(ge=10)] = 1000
+    metrics_host: str = "127.0.0.1"
+    worker_port: int = 9101
+    poller_port: int = 9102
+    connect_port: int = 9103
+    """`/metrics`, `/healthz` and `/readyz` of each process; 0 picks a free one."""
+
+    rpc_url: SecretStr = Field(default=SecretStr("http://127.0.0.1:8000"), validation_alias="SOROBAN_RPC_URL")
+    network_passphrase: str = Field(
+        default="Test SDF Network ; September 2015", validation_alias="STELLAR_NETWORK_PASSPHRASE"
+    )
+
+    def topic(self, name: str) -> str:
+        """The topic's name with the configured prefix."""
+        return self.topic_prefix + name
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment; raises `Fatal` with every problem named at once."""
+    rules = overrides.pop("rules", None)
+    try:
+        if rules is None:
+            listed = os.environ.get("DRIFTWATCH_RULES", "")
+            rules = tuple(Path(part.strip()) for part in listed.split(",") if part.strip())
+        if rules:
+            overrides["rules"] = rules
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
+        )
+        raise Fatal(
+            "reading", "the environment", problems, "correct these variables and start again"
+        ) from error
