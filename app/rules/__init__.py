@@ -1,0 +1,17 @@
+"""Rule files: loading, checking, and the compiled readers of both sides."""
+
+from __future__ import annotations
+
+from app.rules.document import Problem
+from app.rules.loader import inspect_rules, load_rules
+from app.rules.mapping import LeftMapping, LoadedRule, RightMapping, RuleSettings
+
+__all__ = [
+    "LeftMapping",
+    "LoadedRule",
+    "Problem",
+    "RightMapping",
+    "RuleSettings",
+    "inspect_rules",
+    "load_rules",
+]

@@ -1,0 +1,204 @@
+"""From a valid rule document to a `LoadedRule`: windows, fields, mappings; what is wrong in meaning is reported."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from app.detector.model import ABSENT, INFINITY, OUT, Exemption, Rule, Severity, Window
+from app.rules.canonical import microseconds
+from app.rules.document import ANY_CONTRACT, Document
+from app.rules.expressions import columns_of
+from app.rules.fields import CompiledField, check_zone, compile_field, duration_us
+from app.rules.mapping import (
+    LeftMapping,
+    LoadedRule,
+    RightMapping,
+    RuleSettings,
+    compile_key,
+    compile_read,
+    compile_row_id,
+    compile_scope,
+)
+
+Stated = Mapping[str, Any]
+
+_NOT_YET: Final = (
+    ("left", "join"),
+    ("left", "sampled"),
+    ("right", "mapping"),
+    ("right", "sampled"),
+    ("right", "table"),
+    ("right", "key"),
+    ("right", "source"),
+)
+
+
+def build(document: Document) -> LoadedRule | None:
+    """The compiled rule; None where the document has problems."""
+    stated = document.content
+    if stated is None or document.problems:
+        return None
+    _check_kind(stated, document)
+    fields = _fields(stated, document)
+    exemptions = _exemptions(stated, document)
+    _check_names(stated, document)
+    if document.problems:
+        return None
+    rule = Rule(
+        id=stated["rule"],
+        version=stated["version"],
+        fields=tuple(compiled.field for compiled in fields),
+        window=_window(stated.get("window", {})),
+        existence_severity=Severity(stated["fields"].get("existence", {}).get("severity", "critical")),
+        hysteresis_us=duration_us(stated.get("hysteresis", "0s")),
+        reopen_us=duration_us(stated.get("reopen", "10m")),
+        blind_after_us=duration_us(stated.get("blind_after", "60s")),
+        left_source=stated["left"].get("source"),
+        right_source=stated["right"].get("network"),
+        exemptions=exemptions,
+    )
+    return LoadedRule(
+        rule,
+        _left(stated, fields),
+        _right(stated, fields),
+        document.file,
+        _digest(stated),
+        _settings(stated),
+    )
+
+
+def _check_kind(stated: Stated, document: Document) -> None:
+    kind = stated["kind"]
+    for other in ("match", "balance", "invariant"):
+        if other in stated and other != kind:
+            document.report(other, f"means nothing for kind {kind}", f"only with kind {other}")
+    if kind != "state":
+        if kind not in stated:
+            document.report(kind, "is missing", f"kind {kind} needs it")
+        document.report("kind", f"{kind} is valid, and not available yet", "state")
+        return
+    for side, name in _NOT_YET:
+        if name in stated[side]:
+            document.report(f"{side}.{name}", "is valid, and not available yet")
+    for side, name in (("left", "table"), ("left", "key"), ("right", "contract"), ("right", "entry")):
+        if name not in stated[side]:
+            document.report(f"{side}.{name}", "is missing", "kind state needs it")
+    if "fields" not in stated:
+        document.report("fields", "is missing", "kind state needs it")
+
+
+def _fields(stated: Stated, document: Document) -> list[CompiledField]:
+    listed = [(name, field) for name, field in stated.get("fields", {}).items() if name != "existence"]
+    return [done for name, field in listed if (done := compile_field(name, field, document)) is not None]
+
+
+def _check_names(stated: Stated, document: Document) -> None:
+    known = {"existence", *stated.get("fields", {})}
+    for section in ("exempt", "remedies"):
+        for index, item in enumerate(stated.get(section, ())):
+            for name in item.get("fields", ()):
+                if name not in known:
+                    document.report(
+                        f"{section}.{index}.fields",
+                        f"{name!r} is no field of this rule",
+                        ", ".join(sorted(known)),
+                    )
+    if "zone" in stated.get("sweep", {}):
+        check_zone(stated["sweep"]["zone"], "sweep.zone", document)
+
+
+def _exemptions(stated: Stated, document: Document) -> tuple[Exemption, ...]:
+    found = []
+    for index, item in enumerate(stated.get("exempt", ())):
+        limits = []
+        for word, unlimited in (("from", -INFINITY), ("until", INFINITY)):
+            instant = microseconds(item[word]) if word in item else unlimited
+            if instant is None:
+                document.report(
+                    f"exempt.{index}.{word}", f"{item[word]!r} is no time", "such as 2026-08-01T10:00:00Z"
+                )
+            limits.append(unlimited if instant is None else instant)
+        if limits[0] >= limits[1]:
+            document.report(f"exempt.{index}", "ends before it begins", "from before until")
+        found.append(
+            Exemption(
+                item.get("key"), frozenset(item.get("fields", ())), limits[0], limits[1], item["reason"]
+            )
+        )
+    return tuple(found)
+
+
+def _window(stated: Stated) -> Window:
+    skew = duration_us(stated.get("skew", "2s"))
+    return Window(
+        lag_us=duration_us(stated.get("lag", "30s")),
+        lead_us=duration_us(stated.get("lead", "10s")),
+        skew_us=skew,
+        min_us=duration_us(stated["min"]) if "min" in stated else skew,
+    )
+
+
+def _left(stated: Stated, fields: list[CompiledField]) -> LeftMapping:
+    left, rule = stated["left"], stated["rule"]
+    table, key, scope = left["table"], left["key"], left.get("scope", {})
+    given = left.get("primary_key")
+    primary_key = None if given is None else (given,) if isinstance(given, str) else tuple(given)
+    needed = [key, *(primary_key or ()), *scope]
+    for field in fields:
+        needed += columns_of(stated["fields"][field.field.name]["left"])
+    outside = ABSENT if left.get("out_of_scope") == "absent" else OUT
+    return LeftMapping(
+        source=left.get("source"),
+        table=table,
+        key=key,
+        primary_key=primary_key,
+        columns=tuple(dict.fromkeys(needed)),
+        read=compile_read([field.left for field in fields], compile_scope(scope), outside, (rule, table)),
+        key_of=compile_key(rule, table, key),
+        row_id=compile_row_id(rule, table, primary_key, key),
+        images_are_full=left.get("replica_identity") == "full",
+    )
+
+
+def _right(stated: Stated, fields: list[CompiledField]) -> RightMapping:
+    right, rule = stated["right"], stated["rule"]
+    entry, scope = right["entry"], right.get("scope", {})
+    needed = list(scope)
+    for field in fields:
+        needed += columns_of(stated["fields"][field.field.name]["right"])
+    return RightMapping(
+        network=right.get("network"),
+        contract=None if right["contract"] == ANY_CONTRACT else right["contract"],
+        entry=entry,
+        columns=tuple(dict.fromkeys(needed)),
+        read=compile_read(
+            [field.right for field in fields], compile_scope(scope), OUT, (rule, f"entry {entry}")
+        ),
+    )
+
+
+def _settings(stated: Stated) -> RuleSettings:
+    confirm, flapping, sweep = stated.get("confirm", {}), stated.get("flapping", {}), stated.get("sweep", {})
+    is_off = confirm in ("off", False)
+    return RuleSettings(
+        confirm_us=None if is_off else duration_us(confirm.get("timeout", "10s")),
+        flaps=flapping.get("flaps", 5),
+        flapping_within_us=duration_us(flapping.get("within", "1h")),
+        sweep_every_us=duration_us(sweep["every"]) if "every" in sweep else None,
+        sweep_daily=sweep.get("daily"),
+        sweep_zone=ZoneInfo(sweep.get("zone", "UTC")).key,
+        fail_run_on=sweep.get("fail_run_on"),
+        remedies=tuple(stated.get("remedies", ())),
+    )
+
+
+def _digest(stated: Stated) -> str:
+    """Of everything that the rule says but its description, in the order of the fields."""
+    said = {key: value for key, value in stated.items() if key != "description"}
+    order = list(stated["fields"])
+    canonical = json.dumps([said, order], ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""Loading rule files: all of them, or one `Fatal` that names every problem of every file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from app.errors import Fatal
+from app.rules.building import build
+from app.rules.document import Document, Problem, fill_in, override, read_document
+from app.rules.mapping import LoadedRule
+from app.rules.validation import validate_form
+
+
+def load_rules(
+    paths: Sequence[Path],
+    environ: Mapping[str, str],
+    overrides: Sequence[str] = (),
+    *,
+    lenient_environment: bool = False,
+) -> tuple[LoadedRule, ...]:
+    """The rules in the order of the files; raises `Fatal` with all problems, one a line.
+
+    `overrides` (`window.lag=30s`) hold for every file. `lenient_environment`: an unset variable in `right.contract`
+    means any contract.
+    """
+    loaded, problems = inspect_rules(paths, environ, overrides, lenient_environment=lenient_environment)
+    if problems:
+        listed = "\n  ".join(str(problem) for problem in problems)
+        raise Fatal("loading", "rules", f"{len(problems)} problem(s)\n  {listed}", "")
+    return loaded
+
+
+def inspect_rules(
+    paths: Sequence[Path],
+    environ: Mapping[str, str],
+    overrides: Sequence[str] = (),
+    *,
+    lenient_environment: bool = False,
+) -> tuple[tuple[LoadedRule, ...], tuple[Problem, ...]]:
+    """The rules that are right, and every problem of the others."""
+    loaded: list[LoadedRule] = []
+    problems: list[Problem] = []
+    for path in paths:
+        document = read_document(path)
+        rule = _compile(document, environ, overrides, lenient=lenient_environment)
+        if rule is not None:
+            problems += _clashes(rule, loaded)
+            loaded.append(rule)
+        problems += document.problems
+    if not paths:
+        problems.append(Problem("(none)", "", "no rule file is given", "at least one"))
+    return tuple(loaded), tuple(problems)
+
+
+def _compile(
+    document: Document, environ: Mapping[str, str], overrides: Sequence[str], *, lenient: bool
+) -> LoadedRule | None:
+    if document.content is None:
+        return None
+    override(document, overrides)
+    fill_in(document, environ, lenient=lenient)
+    validate_form(document)
+    return build(document)
+
+
+def _clashes(rule: LoadedRule, others: Sequence[LoadedRule]) -> list[Problem]:
+    """Two rules of one id; two rules that key one table differently (one of them would need re-keying)."""
+    found = []
+    for other in others:
+        if other.rule.id == rule.rule.id:
+            found.append(
+                Problem(rule.path, "rule", f"{rule.rule.id!r} is also the id in {other.path}", "unique ids")
+            )
+        elif (rule.left.source, rule.left.table) == (other.left.source, other.left.table) and (
+            rule.left.key != other.left.key
+        ):
+            found.append(
+                Problem(
+                    rule.path,
+                    "left.key",
+                    f"{rule.left.table} is keyed by {other.left.key!r} in rule {other.rule.id}; re-keying is not "
+                    "available yet",
+                    other.left.key,
+                )
+            )
+    return found
