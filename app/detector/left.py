@@ -1,0 +1,94 @@
+"""What observations do to the left side of a key: changes in the log's order, and as-of reads that check
+them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from app.detector.model import ABSENT, UNKNOWN, RowAsOf, RowChange
+from app.detector.timeline import LeftState, RowState, Version, insert, is_visible
+from app.detector.watermark import Watermark
+
+Count = Callable[[str], None]
+"""Counts one occurrence by name."""
+
+
+def apply_change(
+    left: LeftState, change: RowChange, watermark: Watermark, count: Count
+) -> tuple[int | None, bool]:
+    """(the time of the version that changed the timeline, or None; whether the change proves lost input).
+
+    A change not newer than what its row has shown is dropped and counted: replays repeat positions.
+    """
+    row = left.rows.get(change.row)
+    if row is None:
+        row = left.rows[change.row] = RowState(-1, watermark.unheard[:])
+    elif change.lsn <= row.position:
+        count("seen")
+        return None, False
+    versions = row.versions
+    newest = versions[-1]
+    at = change.at if change.at > newest.at else newest.at
+    if at <= watermark.at:
+        at = watermark.at + 1
+        count("late")
+    row.position = change.lsn
+    is_lost = change.before is not None and newest.value not in (change.before, UNKNOWN)
+    if is_lost:
+        versions[-1] = Version(newest.at, newest.position, UNKNOWN, newest.trace)
+    trace = (change.lsn, change.tx, change.linked)
+    changed = insert(versions, Version(at, change.lsn, change.after, trace))
+    return (at if changed or is_lost else None), is_lost
+
+
+def settle_read(left: LeftState, read: RowAsOf, watermark: Watermark, count: Count) -> bool:
+    """Compare what a snapshot saw with what is held for it; True where the read proves lost input.
+
+    Every row of the key is meant where the snapshot saw none (`read.row` None). Call once the watermark has
+    passed `read.read_at`.
+    """
+    lost = False
+    if read.row is not None and read.row not in left.rows:
+        left.rows[read.row] = RowState(-1, watermark.unheard[:])
+    for row in _rows_meant(left, read):
+        lost = _check_row(row, read, count) or lost
+    return lost
+
+
+def _rows_meant(left: LeftState, read: RowAsOf) -> Iterator[RowState]:
+    if read.row is None:
+        yield from left.rows.values()
+    else:
+        yield left.rows[read.row]
+
+
+def _check_row(row: RowState, read: RowAsOf, count: Count) -> bool:
+    versions = row.versions
+    value = ABSENT if read.row is None else read.value
+    i = len(versions) - 1
+    while i >= 0 and not _is_seen(versions[i], read):
+        i -= 1
+    if i < 0:
+        count("as_of_inconclusive")
+        return False
+    held = versions[i]
+    if held.value == value:
+        count("as_of_confirmed")
+        return False
+    until = versions[i + 1].at if i + 1 < len(versions) else None
+    is_lost = held.value != UNKNOWN
+    if is_lost:
+        versions[i] = held._replace(value=UNKNOWN)
+    at = max(read.read_at, held.at + 1)
+    if until is None or at < until:
+        versions.insert(i + 1, Version(at, held.position, value, None))
+    count("as_of_repaired" if is_lost else "as_of_learned")
+    return is_lost
+
+
+def _is_seen(version: Version, read: RowAsOf) -> bool:
+    """Whether the snapshot saw the transaction of a version; one that a read brought counts by its time."""
+    if version.trace is None:
+        return version.at <= read.read_at
+    transaction = version.trace[1]
+    return is_visible(transaction if isinstance(transaction, int) else None, read.snapshot)

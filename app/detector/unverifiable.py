@@ -1,0 +1,40 @@
+"""Which stretches of a timeline could not be judged, kept for the report of a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.detector.model import INFINITY, UNKNOWN, Side
+from app.detector.segments import UNVERIFIABLE, Segment
+from app.detector.timeline import Piece
+
+
+class UnverifiableLog:
+    """Pieces of unknown value that mattered to a verdict: (key, side, from) -> until, merged as they are met
+    again.
+
+    `from` -INFINITY: since before all that was heard; an end not known yet is the end of what was judged.
+    """
+
+    def __init__(self) -> None:
+        self.pieces: dict[tuple[str, Side, int], int] = {}
+
+    def note(
+        self,
+        key: str,
+        sides: tuple[Sequence[Piece], Sequence[Piece]],
+        span: tuple[int, int],
+        segments: Sequence[Segment],
+    ) -> None:
+        """Remember the unknown pieces of either side where a segment of the span could not be judged."""
+        if not any(segment.kind == UNVERIFIABLE for segment in segments):
+            return
+        for side, pieces in ((Side.LEFT, sides[0]), (Side.RIGHT, sides[1])):
+            for i, piece in enumerate(pieces):
+                if piece[2] == UNKNOWN:
+                    until = pieces[i + 1][0] if i + 1 < len(pieces) else INFINITY
+                    self._remember((key, side, piece[0]), min(until, span[1]), piece[0])
+
+    def _remember(self, name: tuple[str, Side, int], until: int, start: int) -> None:
+        if until > start:
+            self.pieces[name] = max(until, self.pieces.get(name, until))
