@@ -26,10 +26,6 @@ def validator(name: str) -> Draft202012Validator:
 
 def validate(name: str, value: object) -> list[str]:
     """All problems of a value, one line each, `path: what is wrong`; empty: the value is valid."""
-    found = sorted(
-        validator(name).iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path]
-    )
-    return [
-        f"{'.'.join(str(part) for part in error.absolute_path) or '(whole)'}: {error.message}"
-        for error in found
-    ]
+    errors = validator(name).iter_errors(value)
+    lines = [(".".join(str(part) for part in error.absolute_path), error.message) for error in errors]
+    return [f"{path or '(whole)'}: {message}" for path, message in sorted(lines)]

@@ -1,4 +1,4 @@
-"""From a valid rule document to a `LoadedRule`: windows, fields, mappings; what is wrong in meaning is reported."""
+"""From a valid document to a `LoadedRule`; what is wrong in meaning is reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from app.detector.model import ABSENT, INFINITY, OUT, Exemption, Rule, Severity, Window
+from app.detector.model import ABSENT, INFINITY, OUT, Exemption, Rule, Severity, Value, Window
 from app.rules.canonical import microseconds
 from app.rules.document import ANY_CONTRACT, Document
 from app.rules.expressions import columns_of
@@ -40,9 +40,10 @@ _NOT_YET: Final = (
 def build(document: Document) -> LoadedRule | None:
     """The compiled rule; None where the document has problems."""
     stated = document.content
-    if stated is None or document.problems:
+    if stated is None:
         return None
-    _check_kind(stated, document)
+    if all(document.is_sound(section) for section in ("kind", "left", "right")):
+        _check_kind(stated, document)
     fields = _fields(stated, document)
     exemptions = _exemptions(stated, document)
     _check_names(stated, document)
@@ -92,13 +93,21 @@ def _check_kind(stated: Stated, document: Document) -> None:
 
 
 def _fields(stated: Stated, document: Document) -> list[CompiledField]:
-    listed = [(name, field) for name, field in stated.get("fields", {}).items() if name != "existence"]
+    if not isinstance(stated.get("fields"), dict):
+        return []
+    listed = [
+        (name, field)
+        for name, field in stated["fields"].items()
+        if name != "existence" and document.is_sound(f"fields.{name}")
+    ]
     return [done for name, field in listed if (done := compile_field(name, field, document)) is not None]
 
 
 def _check_names(stated: Stated, document: Document) -> None:
-    known = {"existence", *stated.get("fields", {})}
+    known = {"existence", *(stated.get("fields") or {})}
     for section in ("exempt", "remedies"):
+        if not document.is_sound(section):
+            continue
         for index, item in enumerate(stated.get(section, ())):
             for name in item.get("fields", ()):
                 if name not in known:
@@ -107,12 +116,14 @@ def _check_names(stated: Stated, document: Document) -> None:
                         f"{name!r} is no field of this rule",
                         ", ".join(sorted(known)),
                     )
-    if "zone" in stated.get("sweep", {}):
+    if document.is_sound("sweep") and "zone" in stated.get("sweep", {}):
         check_zone(stated["sweep"]["zone"], "sweep.zone", document)
 
 
 def _exemptions(stated: Stated, document: Document) -> tuple[Exemption, ...]:
-    found = []
+    found: list[Exemption] = []
+    if not document.is_sound("exempt"):
+        return ()
     for index, item in enumerate(stated.get("exempt", ())):
         limits = []
         for word, unlimited in (("from", -INFINITY), ("until", INFINITY)):
@@ -150,7 +161,7 @@ def _left(stated: Stated, fields: list[CompiledField]) -> LeftMapping:
     needed = [key, *(primary_key or ()), *scope]
     for field in fields:
         needed += columns_of(stated["fields"][field.field.name]["left"])
-    outside = ABSENT if left.get("out_of_scope") == "absent" else OUT
+    outside: Value = ABSENT if left.get("out_of_scope") == "absent" else OUT
     return LeftMapping(
         source=left.get("source"),
         table=table,

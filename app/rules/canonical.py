@@ -1,7 +1,7 @@
 """Canonical forms: what a value of a row or an entry becomes before it is compared (detector.md section 2).
 
-Nothing here raises on a strange value: what a type cannot hold exactly becomes the text of itself, which is equal
-to no number. None stays None (SQL NULL). Integers of more than `MAX_DIGITS` digits stay texts too.
+Nothing here raises on a strange value: what a type cannot hold exactly becomes the text of itself, which is
+equal to no number. None stays None (SQL NULL). Integers of more than `MAX_DIGITS` digits stay texts too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ MAX_DIGITS: Final = 1000
 
 _DECIMAL: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 _TIME: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?))?(Z|[+-][0-9]{2}:?[0-9]{2})?"
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?))?"
+    r"(Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -65,14 +66,15 @@ def scaled(value: str, scale: int) -> int | None:
 def decimals(scale: int) -> Canonical:
     """`amount` from a decimal text such as `12.3400000`, into an integer with `scale` decimals.
 
-    The text of a numeric column with exactly `scale` decimals is the fast path: 0.2 µs.
+    The text of a numeric column with exactly `scale` decimals is the fast path (0.35 µs; a regular
+    expression costs 1.5).
     """
-    point, digits = -scale - 1, -scale
+    point, digits, limit = -scale - 1, -scale, MAX_DIGITS
 
     def amount(value: object) -> Scalar:
         if type(value) is str:
-            if scale and value[point:digits] == "." and len(value) <= MAX_DIGITS:
-                joined = value[:point] + value[digits:]
+            if value[point:digits] == "." and len(value) <= limit:
+                joined = value.replace(".", "", 1)
                 if joined.isdecimal() and joined.isascii():
                     return int(joined)
             exact = scaled(value, scale)
@@ -89,7 +91,7 @@ def decimals(scale: int) -> Canonical:
 
 def base_units(of_scale: int, scale: int) -> Canonical:
     """`amount` from an integer of base units with `of_scale` decimals, into one with `scale` decimals."""
-    factor = 10 ** (scale - of_scale)
+    factor: int = 10 ** (scale - of_scale)
 
     def amount(value: object) -> Scalar:
         if type(value) is str:
@@ -158,7 +160,7 @@ def microseconds(value: str, local: ZoneInfo | None = None) -> int | None:
 
 
 def bytes_from_base64(value: object) -> Scalar:
-    """`bytes` of a column: base64 (the connector's setting) or PostgreSQL's own `\\x…`, into lower-case hex."""
+    """`bytes` of a column: base64 (the connector's setting) or PostgreSQL's `\\x…`, into lower-case hex."""
     if type(value) is not str:
         return None if value is None else text_of(value)
     if value.startswith("\\x"):

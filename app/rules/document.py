@@ -1,4 +1,4 @@
-"""Reading a rule file: YAML without surprises, `${ENV}`, and overrides; nothing is judged here but the form."""
+"""Reading a rule file: YAML without surprises, `${ENV}`, and overrides."""
 
 from __future__ import annotations
 
@@ -42,9 +42,17 @@ class Document:
         """Note a problem; reading goes on, so that all are named at once."""
         self.problems.append(Problem(self.file, path, what, allowed))
 
+    def is_sound(self, path: str) -> bool:
+        """Whether no problem is known at this path, above it or below it."""
+        known = [problem.path for problem in self.problems]
+        return not any(
+            place in ("", path) or place.startswith(f"{path}.") or path.startswith(f"{place}.")
+            for place in known
+        )
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's words only: true, false and null; `off`, `on`, dates, 02:00 and 0.1 stay texts; keys are unique."""
+    """YAML 1.2's words only: `off`, `on`, dates, 02:00 and 0.1 stay texts; keys are unique texts."""
 
     yaml_implicit_resolvers: Any = {}  # noqa: RUF012 - as the base class has it
 

@@ -24,6 +24,7 @@ _UNITS: Final = {
     "h": 3_600_000_000,
     "d": 86_400_000_000,
 }
+_WITH_NUMBERS: Final = "only with type amount or integer"
 _NUMBERS: Final = (FieldType.AMOUNT, FieldType.INTEGER)
 
 
@@ -90,7 +91,7 @@ def check_zone(zone: str, path: str, document: Document) -> None:
     """Report a time zone that does not exist."""
     try:
         ZoneInfo(zone)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         document.report(path, f"{zone!r} is no time zone", "a name of the tz database such as Europe/Paris")
 
 
@@ -149,7 +150,7 @@ def _tolerance(
             return 0, None
         return duration_us(stated_text), None
     if kind not in _NUMBERS:
-        document.report(f"{path}.tolerance", f"means nothing for type {kind}", "with type amount or integer")
+        document.report(f"{path}.tolerance", f"means nothing for type {kind}", _WITH_NUMBERS)
         return 0, None
     if "absolute" in stated:
         return _exact(stated["absolute"], scale, f"{path}.tolerance.absolute", document), None

@@ -21,8 +21,8 @@ def load_rules(
 ) -> tuple[LoadedRule, ...]:
     """The rules in the order of the files; raises `Fatal` with all problems, one a line.
 
-    `overrides` (`window.lag=30s`) hold for every file. `lenient_environment`: an unset variable in `right.contract`
-    means any contract.
+    `overrides` (`window.lag=30s`) hold for every file. `lenient_environment`: an unset variable in
+    `right.contract` means any contract.
     """
     loaded, problems = inspect_rules(paths, environ, overrides, lenient_environment=lenient_environment)
     if problems:
@@ -68,20 +68,13 @@ def _clashes(rule: LoadedRule, others: Sequence[LoadedRule]) -> list[Problem]:
     """Two rules of one id; two rules that key one table differently (one of them would need re-keying)."""
     found = []
     for other in others:
+        is_same_table = (rule.left.source, rule.left.table) == (other.left.source, other.left.table)
         if other.rule.id == rule.rule.id:
-            found.append(
-                Problem(rule.path, "rule", f"{rule.rule.id!r} is also the id in {other.path}", "unique ids")
+            what = f"{rule.rule.id!r} is also the id in {other.path}"
+            found.append(Problem(rule.path, "rule", what, "unique ids"))
+        elif is_same_table and rule.left.key != other.left.key:
+            what = (
+                f"rule {other.rule.id} keys the table by {other.left.key!r}; re-keying is not available yet"
             )
-        elif (rule.left.source, rule.left.table) == (other.left.source, other.left.table) and (
-            rule.left.key != other.left.key
-        ):
-            found.append(
-                Problem(
-                    rule.path,
-                    "left.key",
-                    f"{rule.left.table} is keyed by {other.left.key!r} in rule {other.rule.id}; re-keying is not "
-                    "available yet",
-                    other.left.key,
-                )
-            )
+            found.append(Problem(rule.path, "left.key", what, other.left.key))
     return found

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
-from app.detector.model import ABSENT, OUT, RowId, Rule, Value
+from app.detector.model import RowId, Rule, Value
 from app.errors import Poison
 from app.rules.canonical import integer, text_of
-from app.rules.expressions import Reader, Row
+from app.rules.expressions import ColumnReader, Reader, Row
 
 ReadValue: TypeAlias = Callable[[Row], Value]
 InScope: TypeAlias = Callable[[Row], bool]
@@ -20,9 +19,10 @@ InScope: TypeAlias = Callable[[Row], bool]
 class LeftMapping:
     """Where the left side of a rule comes from.
 
-    `key_of`, `row_id` and `read` raise `Poison` for a row without a column that they need. `read` gives the canonical
-    tuple in the order of `Rule.fields`, or OUT or ABSENT for a row out of scope (`left.out_of_scope`).
-    `images_are_full`: the rule says that the table has REPLICA IDENTITY FULL, so the before-image of a delete is true.
+    `key_of`, `row_id` and `read` raise `Poison` for a row without a column that they need. `read` gives the
+    canonical tuple in the order of `Rule.fields`, or OUT or ABSENT for a row out of scope
+    (`left.out_of_scope`). `images_are_full`: the rule says that the table has REPLICA IDENTITY FULL, so the
+    before-image of a delete is true.
     """
 
     source: str | None
@@ -74,28 +74,32 @@ class LoadedRule:
 
 
 def compile_read(
-    readers: list[Reader], scope: InScope | None, outside: Value, what: tuple[str, str]
+    readers: Sequence[Reader], scope: InScope | None, outside: Value, what: tuple[str, str]
 ) -> ReadValue:
-    """One closure for the whole value. `what`: (rule, table or entry), for the message about a missing column."""
-    rule, place = what
+    """One function for the whole value. `what`: (rule, table or entry), for a missing column's message.
 
-    def read(row: Row) -> Value:
-        try:
-            return tuple([reader(row) for reader in readers])
-        except KeyError as error:
-            raise missing(rule, place, error.args[0]) from None
-
-    if scope is None:
-        return read
-    is_in_scope = scope
-
-    def read_in_scope(row: Row) -> Value:
-        try:
-            return tuple([reader(row) for reader in readers]) if is_in_scope(row) else outside
-        except KeyError as error:
-            raise missing(rule, place, error.args[0]) from None
-
-    return read_in_scope
+    It is compiled from a template because a loop over the readers costs 0.5 to 1 µs a row. Only numbered
+    names stand in the template, never a word of the rule file.
+    """
+    names: dict[str, object] = {"scope": scope, "outside": outside, "missing": missing, "what": what}
+    parts = []
+    for index, reader in enumerate(readers):
+        if isinstance(reader, ColumnReader):
+            names[f"column{index}"], names[f"canonical{index}"] = reader.column, reader.canonical
+            parts.append(f"canonical{index}(row[column{index}]),")
+        else:
+            names[f"reader{index}"] = reader
+            parts.append(f"reader{index}(row),")
+    test = "" if scope is None else "        if not scope(row): return outside\n"
+    if isinstance(scope, IsNull):
+        names["nullable"] = scope.column
+        test = "        if row[nullable] is not None: return outside\n"
+    template = (
+        f"def read(row):\n    try:\n{test}        return ({' '.join(parts)})\n"
+        "    except KeyError as error:\n        raise missing(*what, error.args[0]) from None\n"
+    )
+    exec(template, names)  # noqa: S102 - see above
+    return cast("ReadValue", names["read"])
 
 
 def compile_scope(scope: Mapping[str, object]) -> InScope | None:
@@ -103,16 +107,19 @@ def compile_scope(scope: Mapping[str, object]) -> InScope | None:
     if not scope:
         return None
     if len(scope) == 1 and next(iter(scope.values())) is None:
-        return _is_null(next(iter(scope)))
+        return IsNull(next(iter(scope)))
     tests = [_is_one_of(column, wanted) for column, wanted in scope.items()]
     return lambda row: all([test(row) for test in tests])
 
 
-def _is_null(column: str) -> InScope:
-    def is_null(row: Row) -> bool:
-        return row[column] is None
+@dataclass(frozen=True, slots=True)
+class IsNull:
+    """In scope while the column is NULL: the usual soft delete."""
 
-    return is_null
+    column: str
+
+    def __call__(self, row: Row) -> bool:
+        return row[self.column] is None
 
 
 def _is_one_of(column: str, wanted: object) -> InScope:
@@ -147,18 +154,13 @@ def compile_key(rule: str, table: str, column: str) -> Callable[[Row], str]:
 def compile_row_id(
     rule: str, table: str, primary_key: tuple[str, ...] | None, key: str
 ) -> Callable[[Row], RowId]:
-    """The identity of a row within its table; without a primary key in the rule: column `id`, else the key."""
+    """The identity of a row within its table; where the rule names none: column `id`, else the key."""
     if primary_key is not None and len(primary_key) > 1:
         columns = primary_key
 
         def several(row: Row) -> RowId:
             try:
-                return json.dumps(
-                    [row[column] for column in columns],
-                    ensure_ascii=False,
-                    separators=(",", ":"),
-                    default=str,
-                )
+                return text_of([row[column] for column in columns])
             except KeyError as error:
                 raise missing(rule, table, error.args[0]) from None
 
@@ -184,18 +186,3 @@ def missing(rule: str, place: str, column: str) -> Poison:
         f"column {column!r} is missing, rule {rule} needs it",
         "add the column to the publication and the connector, or correct the rule",
     )
-
-
-__all__ = [
-    "ABSENT",
-    "OUT",
-    "LeftMapping",
-    "LoadedRule",
-    "RightMapping",
-    "RuleSettings",
-    "compile_key",
-    "compile_read",
-    "compile_row_id",
-    "compile_scope",
-    "missing",
-]

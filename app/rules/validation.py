@@ -1,4 +1,4 @@
-"""What a rule file may say: the schema's verdict in plain words, with the nearest allowed name for a wrong one."""
+"""What a rule file may say: the schema's verdict in plain words, with the nearest name for a wrong one."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ def _in_words(error: ValidationError) -> Iterator[tuple[str, str, str]]:
     path = ".".join(str(part) for part in error.absolute_path)
     schema: dict[str, Any] = error.schema if isinstance(error.schema, dict) else {}
     allowed = str(schema.get("description", ""))
+    instance: Any = error.instance
     if error.validator == "additionalProperties":
         known = list(schema.get("properties", {}))
-        for key in sorted(set(error.instance) - set(known), key=str):
+        for key in sorted(set(instance) - set(known), key=str):
             yield _below(path, key), "is not known here", _nearest(str(key), known)
     elif error.validator == "required":
-        for key in error.validator_value:
-            if key not in error.instance and f"{key!r}" in error.message:
+        for key in list(error.validator_value):  # type: ignore[arg-type]
+            if key not in instance and f"{key!r}" in error.message:
                 wanted = schema.get("properties", {}).get(key, {})
                 yield _below(path, key), "is missing", _description(wanted)
     elif error.validator == "dependentRequired":
