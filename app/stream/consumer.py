@@ -1,0 +1,153 @@
+"""The source consumer: batches instead of records, read committed, gated commits, back-pressure.
+
+Each Faust or aiokafka internal relied upon is marked "relies on" and pinned by
+tests/contract/test_faust_*.py.
+"""
+# mypy: disallow-subclassing-any=False, warn-return-any=False
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import faust.transport.drivers.aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from app.stream.failure import FailStop
+from app.stream.work import Batch
+from app.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from app.stream.app import StreamApp
+
+log = get_logger(__name__)
+
+DELIVERY_TIMEOUT_S: Final = 60.0
+MOST_QUEUED: Final = 8
+"""Batches waiting for the agent, or for recovery, before polling stops."""
+SMALL_POLL: Final = 1000
+"""Records; a poll that returned fewer is followed by the linger, so that batches grow and CPU falls."""
+BACK_PRESSURE_PAUSE_S: Final = 0.002
+
+
+class ReadCommittedThread(driver.AIOKafkaConsumerThread):
+    """Relies on: the thread makes the aiokafka consumer, which takes its isolation level at start.
+
+    Stock Faust would read the records of aborted transactions (the poller writes in transactions).
+    """
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+
+class BatchConsumer(driver.Consumer):
+    """Yields one message per topic-partition and poll, whose value is a `Batch`."""
+
+    app: StreamApp
+    _last_poll = 0
+
+    def _new_consumer_thread(self) -> Any:
+        return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def verify_all_partitions_active(self) -> None:
+        """Off: stock compares record times with a monotonic clock and cries on every idle partition.
+        Readiness watches marks instead."""
+
+    async def _make_room(self) -> None:
+        """Back-pressure. The stock one polls once a second when all partitions are parked, and on its path
+        for a full queue a batch of an old generation can reach recovery, which then skips records."""
+        clock = self.app.clock
+        while self.flow_active and not self.should_stop and self._is_full():
+            await clock.sleep(BACK_PRESSURE_PAUSE_S)
+        if self._last_poll < SMALL_POLL and self.app.linger_s and not self.app.in_recovery:
+            await clock.sleep(self.app.linger_s)
+
+    def _is_full(self) -> bool:
+        return any(channel.queue.qsize() >= MOST_QUEUED for channel in self.app.topics)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
+        """Relies on: `_drain_messages` iterates this as (TP, message); `_wait_next_records`, `flow_active`,
+        `perform_seek`, `_buffered_partitions`."""
+        await self._make_room()
+        polled, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        self._last_poll = sum(map(len, polled.values())) if polled else 0
+        if polled is None or self.should_stop:
+            return
+        if not self.flow_active:
+            await self._seek_back()
+            return
+        polled_s = self.app.clock.monotonic_s()
+        for source, records in polled.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            tp = TP(source.topic, source.partition)
+            if records and (active is None or tp in active or tp in self._buffered_partitions):
+                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                yield tp, as_message(tp, Batch(records, polled_s), generation)
+
+    async def _seek_back(self) -> None:
+        try:
+            await self.perform_seek()
+        except Exception as error:  # noqa: BLE001
+            log.warning("seek while the flow stood still", event_name="seek_failed", cause=repr(error))
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """Relies on: acks fill `_acked` and `_acked_index`, commits ask here. One serial agent acknowledges
+        in order, so the highest acknowledged offset covers all before it; a parked partition stays where it
+        is."""
+        acked = self._acked[tp]
+        if not acked or tp.partition in self.app.parked:
+            return None
+        last: int = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return last + 1
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Offsets inside a batch are no gaps."""
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Relies on: every commit (timer, rebalance, stop) ends here. The gate: nothing is committed before
+        all that was sent is acknowledged, and nothing at all after a failure."""
+        await self.app.deliveries.settle(DELIVERY_TIMEOUT_S)
+        if self.app.failure.cause is not None:
+            await self.crash(FailStop(f"not committing: {self.app.failure.cause!r}"))
+            return False
+        return await super()._commit(offsets)
+
+    async def wait_empty(self) -> None:
+        """Relies on: called before partitions are given up. Stock waits for the agent; a step that a timer
+        began must be over as well."""
+        await super().wait_empty()
+        async with self.app.step.lock:
+            pass
+
+
+def as_message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:
+    """A batch as Faust carries it; the offset of its last record stands for all."""
+    last = batch.records[-1]
+    return ConsumerMessage(
+        tp.topic,
+        tp.partition,
+        last.offset,
+        last.timestamp / 1000.0,
+        0,
+        [],
+        None,
+        batch,
+        None,
+        0,
+        0,
+        tp,
+        generation_id=generation,
+    )
+
+
+class BatchTransport(driver.Transport):
+    """Relies on: the transport's `Consumer` attribute is the class that is made."""
+
+    Consumer: ClassVar[type[Any]] = BatchConsumer

@@ -1,0 +1,254 @@
+"""The durable form of a key's state and of a partition's: compact, versioned bytes.
+
+The first byte is the form. A side that is quiet (one row, one version, nothing waiting) has its value first,
+with its length, so that two sides can be compared without decoding them; the rest is one MessagePack list.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from app.detector.model import INFINITY, EntryAsOf, RowAsOf, Snapshot
+from app.detector.timeline import EpisodeRecord, KeyState, LeftState, RightState, RowState, Version
+
+QUIET: Final = 1
+FULL: Final = 2
+_BIG: Final = 1
+"""MessagePack extension: an integer of more than 64 bits, signed big-endian."""
+_LONGEST_QUIET_VALUE: Final = 0xFFFF
+
+Packed = Any
+"""What msgspec reads back: lists, text, bytes, numbers, None."""
+
+
+def encode_left(state: LeftState) -> bytes:
+    """The left side of a key."""
+    if len(state.rows) == 1 and not state.waiting:
+        [(row_id, row)] = state.rows.items()
+        if len(row.versions) == 1:
+            version = row.versions[0]
+            rest = (
+                _finite(state.horizon),
+                row_id,
+                row.position,
+                _finite(version.at),
+                version.position,
+                version.trace,
+            )
+            quiet = _quiet(version.value, rest)
+            if quiet is not None:
+                return quiet
+    rows = [(row_id, row.position, _versions(row.versions)) for row_id, row in state.rows.items()]
+    return b"\2" + _pack((_finite(state.horizon), rows, [_row_as_of(read) for read in state.waiting]))
+
+
+def decode_left(stored: bytes) -> LeftState:
+    """The inverse of `encode_left`."""
+    if stored[0] == QUIET:
+        value, (horizon, row_id, position, at, version_position, trace) = _read_quiet(stored)
+        version = Version(_time(at), version_position, value, _tuple(trace))
+        return LeftState(_time(horizon), {row_id: RowState(position, [version])})
+    horizon, rows, waiting = _unpack(memoryview(stored)[1:])
+    return LeftState(
+        _time(horizon),
+        {row_id: RowState(position, _read_versions(versions)) for row_id, position, versions in rows},
+        [_read_row_as_of(read) for read in waiting],
+    )
+
+
+def encode_right(state: RightState) -> bytes:
+    """The right side of a key."""
+    if len(state.versions) == 1 and not state.waiting:
+        version = state.versions[0]
+        rest = (
+            _finite(state.horizon),
+            state.position,
+            _finite(state.certain),
+            _finite(version.at),
+            version.position,
+            _shorten(version.trace),
+        )
+        quiet = _quiet(version.value, rest)
+        if quiet is not None:
+            return quiet
+    return b"\2" + _pack(
+        (
+            _finite(state.horizon),
+            state.position,
+            _finite(state.certain),
+            _versions(state.versions),
+            [tuple(read) for read in state.waiting],
+        )
+    )
+
+
+def decode_right(stored: bytes) -> RightState:
+    """The inverse of `encode_right`."""
+    if stored[0] == QUIET:
+        value, (horizon, position, certain, at, version_position, trace) = _read_quiet(stored)
+        version = Version(_time(at), version_position, value, _lengthen(trace))
+        return RightState([version], _time(horizon), position, _time(certain))
+    horizon, position, certain, versions, waiting = _unpack(memoryview(stored)[1:])
+    return RightState(
+        _read_versions(versions),
+        _time(horizon),
+        position,
+        _time(certain),
+        [EntryAsOf(rule, key, _value(value), *rest) for rule, key, value, *rest in waiting],
+    )
+
+
+_RECORD_FIELDS: Final = ("sequence", "flaps", "last", "severity", "until")
+
+
+def encode_record(record: EpisodeRecord) -> bytes:
+    """A key's episode record."""
+    more = [getattr(record, name) for name in _RECORD_FIELDS]
+    return b"\1" + _pack((record.judged, record.state, record.episode, record.since, *more))
+
+
+def decode_record(stored: bytes) -> EpisodeRecord:
+    """The inverse of `encode_record`."""
+    judged, state, episode, since, *more = _unpack(memoryview(stored)[1:])
+    record = EpisodeRecord(judged, state, episode, since)
+    for name, value in zip(_RECORD_FIELDS, more, strict=True):
+        setattr(record, name, value)
+    return record
+
+
+def decode_key(left: bytes | None, right: bytes | None, record: bytes | None) -> KeyState | None:
+    """All that is held about one key; None where nothing is."""
+    if left is None and right is None and record is None:
+        return None
+    return KeyState(
+        None if left is None else decode_left(left),
+        None if right is None else decode_right(right),
+        None if record is None else decode_record(record),
+    )
+
+
+def is_settled(left: bytes | None, right: bytes | None, record: bytes | None) -> bool:
+    """Nothing about this key can change by the passing of time alone: one version a side with equal present
+    values, nothing waiting, no episode record. Compares bytes; False is always safe, it only costs a look.
+    """
+    if record is not None or left is None or right is None or left[0] != QUIET or right[0] != QUIET:
+        return False
+    end = 3 + (left[1] << 8 | left[2])
+    return left[:end] == right[:end] and left[3] & 0xE0 != 0xA0
+
+
+def encode_partition(rules: dict[str, Packed], offsets: dict[str, int]) -> bytes:
+    """A partition's record: each rule's own state, and the next offset of each topic."""
+    return b"\1" + _pack((rules, offsets))
+
+
+def decode_partition(stored: bytes) -> tuple[dict[str, Packed], dict[str, int]]:
+    """The inverse of `encode_partition`; tuples come back as tuples."""
+    rules, offsets = _unpack(memoryview(stored)[1:])
+    return {rule: _deep_tuple(state) for rule, state in rules.items()}, offsets
+
+
+def _quiet(value: Packed, rest: tuple[Packed, ...]) -> bytes | None:
+    """None where the value is too long for the form."""
+    head = _pack(value)
+    if len(head) > _LONGEST_QUIET_VALUE:
+        return None
+    return b"\1" + len(head).to_bytes(2) + head + _pack(rest)
+
+
+def _read_quiet(stored: bytes) -> tuple[Packed, Packed]:
+    end = 3 + (stored[1] << 8 | stored[2])
+    return _value(_unpack(stored[3:end])), _unpack(stored[end:])
+
+
+def _versions(versions: list[Version]) -> list[Packed]:
+    return [
+        (_finite(version.at), version.position, version.value, _shorten(version.trace))
+        for version in versions
+    ]
+
+
+def _read_versions(versions: list[Packed]) -> list[Version]:
+    return [
+        Version(_time(at), position, _value(value), _lengthen(trace))
+        for at, position, value, trace in versions
+    ]
+
+
+def _row_as_of(read: RowAsOf) -> Packed:
+    snapshot = (read.snapshot.xmin, read.snapshot.xmax, sorted(read.snapshot.running))
+    return (read.rule, read.key, read.row, read.value, snapshot, read.read_at)
+
+
+def _read_row_as_of(packed: Packed) -> RowAsOf:
+    rule, key, row, value, (xmin, xmax, running), read_at = packed
+    return RowAsOf(rule, key, row, _value(value), Snapshot(xmin, xmax, frozenset(running)), read_at)
+
+
+def _finite(time_us: int) -> int | None:
+    return None if time_us == -INFINITY else time_us
+
+
+def _time(packed: int | None) -> int:
+    return -INFINITY if packed is None else packed
+
+
+def _value(packed: Packed) -> Packed:
+    return tuple(packed) if type(packed) is list else packed
+
+
+def _tuple(packed: Packed) -> Packed:
+    return None if packed is None else tuple(packed)
+
+
+def _shorten(trace: tuple[object, ...] | None) -> Packed:
+    """A transaction hash of 64 hex digits is kept as 32 bytes."""
+    if trace is None or type(trace[0]) is not str or len(trace[0]) != 64:
+        return trace
+    try:
+        digest = bytes.fromhex(trace[0])
+    except ValueError:
+        return trace
+    return (digest, *trace[1:]) if digest.hex() == trace[0] else trace
+
+
+def _lengthen(packed: Packed) -> Packed:
+    if packed is None:
+        return None
+    return (packed[0].hex(), *packed[1:]) if type(packed[0]) is bytes else tuple(packed)
+
+
+def _deep_tuple(packed: Packed) -> Packed:
+    return tuple(_deep_tuple(item) for item in packed) if type(packed) is list else packed
+
+
+def _widen(packed: Packed) -> Packed:
+    """Integers of more than 64 bits as extensions, at any depth."""
+    if type(packed) is int:
+        if -(1 << 63) <= packed < 1 << 64:
+            return packed
+        return msgspec.msgpack.Ext(_BIG, packed.to_bytes(packed.bit_length() // 8 + 1, "big", signed=True))
+    if isinstance(packed, list | tuple):
+        return [_widen(item) for item in packed]
+    if isinstance(packed, dict):
+        return {key: _widen(item) for key, item in packed.items()}
+    return packed
+
+
+def _read_extension(code: int, content: memoryview) -> int:
+    if code != _BIG:
+        raise ValueError(f"extension {code}")
+    return int.from_bytes(content, "big", signed=True)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(ext_hook=_read_extension).decode
+
+
+def _pack(packed: Packed) -> bytes:
+    try:
+        return _encode(packed)
+    except OverflowError:
+        return _encode(_widen(packed))

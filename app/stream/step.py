@@ -1,0 +1,99 @@
+"""One step of one partition: detect in memory, then make everything durable in the one safe order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from app.stream.work import Batch, Message, Outcome, PartitionWork
+from app.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from app.stream.app import StreamApp
+
+log = get_logger(__name__)
+
+
+class Step:
+    """Steps run one at a time. The order inside one:
+
+    1. the work takes the batch in, in memory: no await, so nothing interleaves; an error undoes it (nothing
+       of it has left memory) and parks the partition
+    2. messages are sent and acknowledged
+    3. stage after stage of table rows is sent and acknowledged
+    4. the caller acknowledges the batch
+
+    A crash between any two repeats the batch from the last commit: the state knows which positions it has
+    seen, and it is never durable before the messages that it caused.
+    """
+
+    def __init__(self, app: StreamApp) -> None:
+        self.app = app
+        self.lock = asyncio.Lock()
+
+    async def absorb(self, partition: int, batch: Batch) -> None:
+        """A step over a batch that Faust delivered."""
+        async with self.lock:
+            await self._run(partition, lambda work: work.absorb(batch))
+
+    async def tick(self, partition: int) -> None:
+        """A step that a timer begins; nothing where the partition is not ours now."""
+        async with self.lock:
+            if partition in self.app.owned_partitions():
+                await self._run(partition, lambda work: work.tick())
+
+    async def _run(self, partition: int, job: Callable[[PartitionWork], Outcome]) -> None:
+        self.app.failure.check()
+        work = self.app.work_of(partition)
+        if partition in self.app.parked:
+            outcome = work.tick()
+        else:
+            try:
+                outcome = job(work)
+            except Exception as error:  # noqa: BLE001 - whatever it is, this partition must not go on
+                outcome = self._park(partition, work, error)
+        self.app.freeze.turn()
+        await self._make_durable(partition, work, outcome)
+
+    def _park(self, partition: int, work: PartitionWork, error: Exception) -> Outcome:
+        """The other partitions go on; exiting would carry the poison from worker to worker."""
+        log.error(
+            "partition parked: the step was undone",
+            event_name="partition_parked",
+            partition=partition,
+            cause=str(error),
+            exc_info=error,
+        )
+        self.app.park(partition)
+        return work.park(error)
+
+    async def _make_durable(self, partition: int, work: PartitionWork, outcome: Outcome) -> None:
+        for rows_by_table in outcome.stages:
+            for name, rows in rows_by_table.items():
+                self.app.batch_tables[name].apply(partition, rows)
+        if outcome.messages:
+            await asyncio.gather(*[await self._send(partition, message) for message in outcome.messages])
+            work.published(outcome)
+            self.app.freeze.turn()
+        for rows_by_table in outcome.stages:
+            sent = [
+                acknowledgement
+                for name, rows in rows_by_table.items()
+                if rows
+                for acknowledgement in await self.app.batch_tables[name].send_rows(partition, rows)
+            ]
+            if sent:
+                await asyncio.gather(*sent)
+
+    async def _send(self, partition: int, message: Message) -> asyncio.Future[object]:
+        target = partition if message.partition is None else message.partition
+        return self.app.deliveries.track(
+            await self.app.producer._producer.send(
+                message.topic,
+                message.value,
+                key=message.key,
+                partition=target,
+                headers=list(message.headers),
+            )
+        )
