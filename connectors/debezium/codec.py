@@ -1,0 +1,229 @@
+"""From a record of `db.changes` to the detector's inputs: row changes, marks, truncations."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from base64 import b64decode
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, NoReturn
+
+import msgspec
+
+from app.detector.model import ABSENT, UNKNOWN, Gap, Input, Mark, RowChange, Side, Value
+from app.errors import Poison
+from app.ports import Record
+from app.rules import LoadedRule
+from app.rules.canonical import microseconds, text_of
+
+_ROW_OPERATIONS: Final = frozenset("cudr")
+MARK_PREFIX: Final = "wm:"
+UNAVAILABLE: Final = "__debezium_unavailable_value"
+"""Stands for a large value that an update did not touch, under REPLICA IDENTITY DEFAULT."""
+
+_UNAVAILABLE_FORMS: Final = (UNAVAILABLE, "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==")
+_UNAVAILABLE_BYTES: Final = tuple(form.encode() for form in _UNAVAILABLE_FORMS)
+
+_Natural = Annotated[int, msgspec.Meta(ge=0, lt=1 << 60)]
+_Position = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class _Source(msgspec.Struct):
+    name: str
+    table: str
+    schema: str | None = None
+    lsn: _Position | None = None
+    ts_us: _Natural | None = None
+    ts_ms: _Natural | None = None
+    txId: _Position | None = None
+
+
+class _Message(msgspec.Struct):
+    prefix: str
+    content: str | None = None
+
+
+class _Envelope(msgspec.Struct):
+    op: str
+    source: _Source
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    message: _Message | None = None
+
+
+class ChangeCodec:
+    """The codec of `db.changes` for these rules.
+
+    A record whose table no rule names, a null value and a message that is no mark give () and are counted
+    in `skipped`. The before-image of an update is trusted (it is there under REPLICA IDENTITY FULL only);
+    that of a delete only where the rule says `replica_identity: full`, since it holds invented values
+    otherwise. A row read by Debezium's own snapshot (`r`) has position 0: it fills in a row that was never
+    heard of, and any change wins over it.
+    """
+
+    def __init__(self, rules: Sequence[LoadedRule]) -> None:
+        self.skipped: dict[str, int] = defaultdict(int)
+        self._decode = msgspec.json.Decoder(_Envelope).decode
+        self._tables: dict[tuple[str | None, str], list[LoadedRule]] = defaultdict(list)
+        for rule in rules:
+            schema, _, table = rule.left.table.rpartition(".")
+            self._tables[schema, table].append(rule)
+            self._tables[None, table].append(rule)
+        self._tables = dict(self._tables)
+
+    def decode(self, record: Record) -> Sequence[Input]:
+        """The inputs of one record, one for each rule that it concerns; raises `Poison`."""
+        value = record.value
+        if value is None:
+            return self._skip("tombstone")
+        try:
+            envelope = self._decode(value)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            _refuse(
+                record, f"no Debezium envelope: {error}", "the value converter must be JSON without schemas"
+            )
+        if envelope.op == "m":
+            return self._mark(record, envelope)
+        source = envelope.source
+        rules = self._tables.get((source.schema, source.table))
+        if rules is None:
+            return self._skip("table")
+        at = source.ts_us
+        if at is None:
+            if source.ts_ms is None:
+                _refuse(record, "no source.ts_us and no source.ts_ms")
+            at = source.ts_ms * 1000
+        if envelope.op == "t":
+            return (Gap(Side.LEFT, source.name, at, at, "truncate"),)
+        return self._changes(record, envelope, rules, at)
+
+    def _changes(
+        self, record: Record, envelope: _Envelope, rules: list[LoadedRule], at: int
+    ) -> Sequence[Input]:
+        op, source = envelope.op, envelope.source
+        row = envelope.before if op == "d" else envelope.after
+        lsn, tx = (0, None) if op == "r" else (source.lsn, source.txId)
+        if op not in _ROW_OPERATIONS:
+            _refuse(record, f"operation {op[:20]!r} is not known")
+        if row is None or lsn is None:
+            _refuse(record, f"operation {op} without {'a row' if row is None else 'source.lsn'}")
+        key = _key(record)
+        found: list[Input] = []
+        for rule in rules:
+            left = rule.left
+            if left.source is not None and left.source != source.name:
+                continue
+            if left.key_of(row) != key:
+                _refuse_key(record, rule)
+            before, after = _images(rule, envelope, row, record.value)
+            linked = _linked(record, left.key) if record.headers else None
+            found.append(RowChange(rule.rule.id, key, left.row_id(row), lsn, at, before, after, tx, linked))
+        return found or self._skip("source")
+
+    def _mark(self, record: Record, envelope: _Envelope) -> Sequence[Input]:
+        message = envelope.message
+        if message is None:
+            _refuse(record, "operation m without a message")
+        if not message.prefix.startswith(MARK_PREFIX):
+            return self._skip("message")
+        try:
+            content = json.loads(b64decode(message.content or "", validate=True))
+        except (binascii.Error, ValueError, RecursionError) as error:
+            _refuse(record, f"the mark's content is no base64 of JSON: {error}")
+        stated = content.get("at") if isinstance(content, dict) else None
+        at = microseconds(stated) if isinstance(stated, str) else None
+        if at is None:
+            _refuse(record, f"the mark says no time: at is {text_of(stated)[:80]}")
+        epoch = content.get("epoch")
+        return (
+            Mark(
+                Side.LEFT,
+                envelope.source.name,
+                at - 1,
+                None if epoch is None else text_of(epoch),
+            ),
+        )
+
+    def _skip(self, cause: str) -> tuple[()]:
+        self.skipped[cause] += 1
+        return ()
+
+
+def _images(
+    rule: LoadedRule, envelope: _Envelope, row: dict[str, Any], raw: bytes | None
+) -> tuple[Value | None, Value]:
+    """The row's value before (None: not known) and after the change."""
+    op = envelope.op
+    if op == "d":
+        return (_before(rule, row) if rule.left.images_are_full else None), ABSENT
+    after = _after(rule, row, raw)
+    if op == "u" and envelope.before is not None:
+        return _before(rule, envelope.before), after
+    return (ABSENT if op == "c" else None), after
+
+
+def _after(rule: LoadedRule, row: dict[str, Any], raw: bytes | None) -> Value:
+    """The row's value; UNKNOWN where a column that the rule needs was not sent."""
+    if raw is not None and any(form in raw for form in _UNAVAILABLE_BYTES):
+        for column in rule.left.columns:
+            value = row.get(column)
+            if value in _UNAVAILABLE_FORMS or value == [UNAVAILABLE]:
+                return UNKNOWN
+    return rule.left.read(row)
+
+
+def _before(rule: LoadedRule, row: dict[str, Any]) -> Value | None:
+    """A before-image; None where it lacks a column that the rule needs."""
+    try:
+        return rule.left.read(row)
+    except Poison:
+        return None
+
+
+def _key(record: Record) -> str:
+    if not record.key:
+        _refuse(
+            record, "the key is empty", "a delete needs REPLICA IDENTITY FULL, or the key in the primary key"
+        )
+    try:
+        return record.key.decode()
+    except UnicodeDecodeError as error:
+        _refuse(record, f"the key is not UTF-8: {error}")
+
+
+def _linked(record: Record, column: str) -> str | None:
+    """The other key where Debezium says that the row moved: the key column's value, else the only value."""
+    for name, raw in record.headers:
+        if name in ("__debezium.oldkey", "__debezium.newkey") and raw:
+            return _key_in_header(bytes(raw).decode(errors="replace"), column)
+    return None
+
+
+def _key_in_header(text: str, column: str) -> str | None:
+    struct = re.fullmatch(r"Struct\{(.*)\}", text, re.DOTALL)
+    if struct is not None:
+        named = re.search(rf"(?:^|,){re.escape(column)}=([^,]*)", struct[1])
+        return named[1] if named else struct[1].partition("=")[2]
+    try:
+        stated: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if isinstance(stated, dict) and isinstance(stated.get("payload"), dict) and "schema" in stated:
+        stated = stated["payload"]
+    if isinstance(stated, dict):
+        stated = stated.get(column, next(iter(stated.values())) if len(stated) == 1 else None)
+    return None if stated is None else text_of(stated)
+
+
+def _refuse_key(record: Record, rule: LoadedRule) -> NoReturn:
+    _refuse(
+        record,
+        f"the key is not column {rule.left.key!r} of {rule.left.table}, as rule {rule.rule.id} needs",
+        "set message.key.columns and ExtractField$Key; REPLICA IDENTITY must cover the key column",
+    )
+
+
+def _refuse(record: Record, cause: str, hint: str = "") -> NoReturn:
+    raise Poison("decoding", f"{record.topic}[{record.partition}]@{record.offset}", cause, hint) from None
