@@ -1,0 +1,46 @@
+"""The decoders of known contracts, registered by the name that a rule's `right.entry` says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from app.errors import Fatal
+from connectors.soroban.contracts.credit import CreditLine
+from connectors.soroban.keys import ContractData
+from connectors.soroban.scval import Decoded
+
+
+class ContractDecoder(Protocol):
+    """What one kind of ledger entry of a contract is: who it is about, where it stands, what it says.
+
+    `named_by`: the rule keys whose entry an event may have changed, none for an event that names nobody;
+    never raises. `ledger_key`: where the entry of a key stands; `Poison` for a key that can have none. `value`: the
+    entry by field name, amounts as decimal strings; `Poison` for an entry of another shape.
+    """
+
+    @property
+    def entry(self) -> str: ...
+    def named_by(self, topics: Sequence[Decoded], data: Decoded) -> tuple[str, ...]: ...
+    def ledger_key(self, contract: str, key: str) -> str: ...
+    def value(self, found: ContractData) -> dict[str, Any]: ...
+
+
+class Enumerable(ContractDecoder, Protocol):
+    """A decoder whose contract can list its own keys: a count in the instance, then one entry per number."""
+
+    def count(self, instance: ContractData) -> int: ...
+    def numbered_key(self, contract: str, number: int) -> str: ...
+    def key_in(self, found: ContractData) -> str: ...
+
+
+DECODERS: Final[Mapping[str, ContractDecoder]] = {"credit-line": CreditLine()}
+
+
+def decoder_of(entry: str) -> ContractDecoder:
+    """The decoder of a rule's entry name; raises `Fatal` with the names that there are."""
+    found = DECODERS.get(entry)
+    if found is None:
+        known = ", ".join(sorted(DECODERS))
+        raise Fatal("looking up the decoder of", entry, "there is none", f"right.entry may be: {known}")
+    return found

@@ -1,0 +1,78 @@
+"""Ledger keys and entries of contract data: where the entry of an address stands, and what it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stellar_sdk import Address, xdr
+
+from app.errors import Poison
+from connectors.soroban import scval
+from connectors.soroban.scval import Decoded
+
+
+@dataclass(frozen=True, slots=True)
+class ContractData:
+    """One entry of a contract's storage: the key that it stands under, and both sides of it decoded."""
+
+    ledger_key: str
+    contract: str
+    key: Decoded
+    value: Decoded
+
+
+def persistent_key(contract: str, key: xdr.SCVal) -> str:
+    """The base64 ledger key of persistent contract data. Raises `Poison` for a contract id that is none."""
+    return _ledger_key(_address(contract), key)
+
+
+def instance_key(contract: str) -> str:
+    """The base64 ledger key of the contract's instance entry (instance storage stands inside it)."""
+    return _ledger_key(_address(contract), xdr.SCVal(xdr.SCValType.SCV_LEDGER_KEY_CONTRACT_INSTANCE))
+
+
+def address_value(address: str) -> xdr.SCVal:
+    """A strkey as an ScVal. Raises `Poison` for a text that is no address."""
+    return xdr.SCVal(xdr.SCValType.SCV_ADDRESS, address=_address(address))
+
+
+def variant(name: str, *fields: xdr.SCVal) -> xdr.SCVal:
+    """A key of the enum form `vec[sym:Name, field, …]`."""
+    symbol = xdr.SCVal(xdr.SCValType.SCV_SYMBOL, sym=xdr.SCSymbol(name.encode()))
+    return xdr.SCVal(xdr.SCValType.SCV_VEC, vec=xdr.SCVec([symbol, *fields]))
+
+
+def u32(number: int) -> xdr.SCVal:
+    """A u32 ScVal."""
+    return xdr.SCVal(xdr.SCValType.SCV_U32, u32=xdr.Uint32(number))
+
+
+def read_contract_data(entry_xdr: str) -> ContractData:
+    """Decode `LedgerEntryData` of contract data. `Poison` for anything else, pre-release XDR included."""
+    raw = scval.unpack_base64(entry_xdr, "a ledger entry")
+    try:
+        data = xdr.LedgerEntryData.from_xdr_bytes(raw).contract_data
+        if data is None:
+            raise Poison("decoding", "a ledger entry", "it is no contract data")
+        ledger_key = _key(data.contract, data.key, data.durability)
+        return ContractData(
+            ledger_key, scval.address_of(data.contract), scval.of_value(data.key), scval.of_value(data.val)
+        )
+    except (*scval.MALFORMED, RecursionError) as error:
+        raise Poison("decoding", "a ledger entry", str(error) or type(error).__name__) from error
+
+
+def _address(text: str) -> xdr.SCAddress:
+    try:
+        return Address(text).to_xdr_sc_address()
+    except (ValueError, TypeError) as error:
+        raise Poison("encoding", repr(text[:80]), f"no address: {error}") from error
+
+
+def _ledger_key(contract: xdr.SCAddress, key: xdr.SCVal) -> str:
+    return _key(contract, key, xdr.ContractDataDurability.PERSISTENT)
+
+
+def _key(contract: xdr.SCAddress, key: xdr.SCVal, durability: xdr.ContractDataDurability) -> str:
+    data = xdr.LedgerKeyContractData(contract=contract, key=key, durability=durability)
+    return xdr.LedgerKey(xdr.LedgerEntryType.CONTRACT_DATA, contract_data=data).to_xdr()
