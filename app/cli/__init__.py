@@ -15,7 +15,7 @@ def build() -> typer.Typer:
     """All commands: every module of this package has `register(commands)`."""
     commands = typer.Typer(
         name="driftwatch",
-        help="Tells within seconds, and with evidence, when database rows and contract entries stop agreeing.",
+        help="Tells within seconds, with evidence, when database rows and contract entries stop agreeing.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,

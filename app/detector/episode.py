@@ -73,7 +73,7 @@ class Teller:
 
     def __init__(self, rule: Rule, confirmed: str) -> None:
         self.rule, self.confirmed = rule, confirmed
-        self.decided = ("", "", "")
+        self.decided: tuple[str, ...] = ("", "", "")
         """Decided through, left and right watermark: the headers of what is told next."""
 
     def drifting(self, key: str, state: KeyState, segment: Segment) -> Transition | None:
@@ -83,17 +83,22 @@ class Teller:
         if record is not None and record.state == "open":
             found = differences_of(self.rule, segment, record.last)
             return None if found == record.last else self._tell(key, record, "updated", segment, found)
-        if record is not None and record.until is not None:
-            if segment.start - record.until <= self.rule.reopen_us:
-                record.state, record.since, record.until = "open", segment.start, None
-                record.flaps += 1
-                return self._tell(key, record, "reopened", segment, differences_of(self.rule, segment, []))
+        if self._reopens(record, segment.start) and record is not None:
+            record.state, record.since, record.until = "open", segment.start, None
+            record.flaps += 1
+            return self._tell(key, record, "reopened", segment, differences_of(self.rule, segment, []))
         episode = derive_id(self.rule.id, key, segment.start)
         state.record = record = EpisodeRecord(segment.start, "open", episode, segment.start)
         return self._tell(key, record, "opened", segment, differences_of(self.rule, segment, []))
 
-    def in_sync(self, key: str, record: EpisodeRecord, segment: Segment) -> Transition:
+    def _reopens(self, record: EpisodeRecord | None, at: int) -> bool:
+        return record is not None and record.until is not None and at - record.until <= self.rule.reopen_us
+
+    def in_sync(self, key: str, state: KeyState, segment: Segment) -> Transition | None:
         """Resolved at the first instant known in sync; only evidence does this."""
+        record = state.record
+        if record is None:
+            return None
         record.state, record.until = "resolved", segment.start
         return self._tell(key, record, "resolved", segment, [])
 

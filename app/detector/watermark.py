@@ -3,6 +3,8 @@ silent."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.detector.model import ABSENT, INFINITY, UNKNOWN, Blind, Gap, Mark, Rule, Side
 from app.detector.timeline import Version
 
@@ -59,15 +61,26 @@ class Watermark:
         self.seeded = at if self.seeded is None else min(at, self.seeded)
         self.unheard = self._unheard(again=at)
 
-    def restore(self, at: object, ledger: object, epoch: object, seeded: object, gaps: object) -> None:
-        """Take up what `Detector.partition_state` gave."""
-        assert isinstance(at, int)  # noqa: S101
-        self.at = at
+    def plain(self) -> list[object]:
+        """What must be durable, in plain types."""
+        return [
+            self.at,
+            self.ledger,
+            self.epoch,
+            self.seeded,
+            [list(gap) for gap in self.gaps],
+            self.from_empty,
+        ]
+
+    def restore(self, held: Sequence[object]) -> None:
+        """Take up what `plain` gave."""
+        at, ledger, epoch, seeded, gaps, from_empty = held
+        self.at = at if isinstance(at, int) else -INFINITY
         self.ledger = ledger if isinstance(ledger, int) else -1
         self.epoch = epoch if isinstance(epoch, str) else None
+        self.seeded = seeded if isinstance(seeded, int) else None
         self.gaps = [(start, until) for start, until in gaps] if isinstance(gaps, list | tuple) else []
-        if isinstance(seeded, int):
-            self.seeded = seeded
+        self.from_empty = from_empty is True
         self.unheard = self._unheard()
 
     def _unheard(self, again: int | None = None) -> list[Version]:

@@ -1,0 +1,223 @@
+"""Judging one key up to T: verdicts in the exact order of event time, then forgetting, then the next date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.detector import left as left_side
+from app.detector import right as right_side
+from app.detector.episode import Teller
+from app.detector.keys import Keys
+from app.detector.model import ABSENT, INFINITY, UNKNOWN, Effect, EpisodeForgotten, Incident, Rule, Side
+from app.detector.schedule import Schedule
+from app.detector.segments import Comparison, find_cover, find_segments
+from app.detector.stretches import Drifting, find_turns
+from app.detector.timeline import KeyState, Piece, RowState, forget_versions, merge_rows
+from app.detector.unverifiable import UnverifiableLog
+
+Sides = tuple[Sequence[Piece], Sequence[Piece]]
+
+
+class Judge:
+    """Judges keys of one rule. Nothing before a key's horizons and its record's date is judged twice."""
+
+    def __init__(
+        self, rule: Rule, teller: Teller, keys: Keys, schedule: Schedule, log: UnverifiableLog | None
+    ) -> None:
+        self.rule, self.teller, self.keys, self.schedule, self.log = rule, teller, keys, schedule, log
+        self.comparison = Comparison(rule)
+        self.one_sided: set[str] = set()
+        """Keys with a side that was never heard of and is not seeded: looked at again once it is."""
+        self._buried: list[tuple[str, int]] = []
+
+    def judge(self, key: str, through: int, effects: list[Effect]) -> None:
+        """Judge a key up to T, forget what can no longer matter, and name the next instant to look at it."""
+        self.keys.count("judged")
+        state = self.keys.hold(key)
+        self._settle_reads(key, state, through, effects)
+        judged, end = _judged_through(state), through + 1
+        if end <= judged:
+            self.schedule.put(key, judged)
+            return
+        sides = self._sides(key, state)
+        is_open = state.record is not None and state.record.state == "open"
+        cover = None if is_open else find_cover(self.comparison, *sides, judged, end)
+        if cover is None:
+            judged, cover = self._look_closer(key, state, sides, (judged, end), effects)
+        else:
+            judged = end
+        if state.record is not None and state.record.judged != judged:
+            state.record.judged = judged
+            self.keys.changed.records.add(key)
+        self._forget_versions(key, state, judged)
+        self._plan(key, state, min(cover, self._bury(key, state, judged)), through)
+
+    def delete_buried(self) -> list[Effect]:
+        """Delete the records whose horizons have become durable since they were buried."""
+        effects: list[Effect] = []
+        for key, until in self._buried:
+            state = self.keys.find(key)
+            if state is not None and state.record is not None and state.record.until == until:
+                state.record = None
+                self.keys.changed.records.add(key)
+                self.schedule.put(key, state_horizon(state))
+                effects.append(EpisodeForgotten(self.rule.id, key))
+        self._buried.clear()
+        return effects
+
+    def _settle_reads(self, key: str, state: KeyState, through: int, effects: list[Effect]) -> None:
+        left, right, keys = state.left, state.right, self.keys
+        if left is not None and left.waiting:
+            for row in [read for read in left.waiting if read.read_at <= through]:
+                left.waiting.remove(row)
+                keys.changed.left.add(key)
+                if left_side.settle_read(left, row, keys.left, keys.count):
+                    effects.append(self._as_of(key, Side.LEFT, row.read_at, "row is not what was held"))
+        if right is not None and right.waiting:
+            for entry in [read for read in right.waiting if read.read_at <= through]:
+                right.waiting.remove(entry)
+                keys.changed.right.add(key)
+                if right_side.settle_read(right, entry, keys.count):
+                    effects.append(self._as_of(key, Side.RIGHT, entry.read_at, "entry is not what was held"))
+
+    def _as_of(self, key: str, side: Side, at: int, detail: str) -> Incident:
+        return Incident(self.rule.id, key, "as_of", side, at, at, detail)
+
+    def _sides(self, key: str, state: KeyState) -> Sides:
+        """The pieces of both sides; a side never heard of is what its seed says."""
+        left: Sequence[Piece] = self.keys.left.unheard
+        right: Sequence[Piece] = self.keys.right.unheard
+        if state.left is not None and state.left.rows:
+            left = merge_rows(state.left.rows)
+        elif left[-1][2] == UNKNOWN:
+            self.one_sided.add(key)
+        if state.right is not None:
+            right = state.right.versions
+        elif right[-1][2] == UNKNOWN:
+            self.one_sided.add(key)
+        return left, right
+
+    def _look_closer(
+        self, key: str, state: KeyState, sides: Sides, span: tuple[int, int], effects: list[Effect]
+    ) -> tuple[int, int]:
+        """Segments, then turns, then transitions: (judged through, next instant at which the key can
+        change)."""
+        segments, later = find_segments(self.comparison, key, *sides, span)
+        if self.log is not None:
+            self.log.note(key, sides, span, segments)
+        is_open = state.record is not None and state.record.state == "open"
+        verdicts = find_turns(self.rule, segments, is_open=is_open, end=span[1], later=later)
+        if verdicts.transient:
+            self.keys.count("transient", verdicts.transient)
+        for turn in verdicts.turns:
+            tell = self.teller.drifting if type(turn) is Drifting else self.teller.in_sync
+            told = tell(key, state, turn.segment)
+            if told is not None:
+                self.keys.count(str(told.value["transition"]))
+                self.keys.changed.records.add(key)
+                effects.append(told)
+        if state.record is not None and state.record.state == "open":
+            self.keys.open[key] = state.record.severity
+        else:
+            self.keys.open.pop(key, None)
+        return verdicts.judged, verdicts.later
+
+    def _forget_versions(self, key: str, state: KeyState, judged: int) -> None:
+        """Drop what can no longer matter; a side's horizon is the moment up to which its key had been
+        judged."""
+        if state.left is not None:
+            for row in state.left.rows.values():
+                if len(row.versions) > 1 and forget_versions(row.versions, judged):
+                    state.left.horizon = judged
+                    self.keys.changed.left.add(key)
+        right = state.right
+        if right is None or len(right.versions) == 1:
+            return
+        if forget_versions(right.versions, judged - self.comparison.after):
+            right.horizon = judged
+            self.keys.changed.right.add(key)
+
+    def _bury(self, key: str, state: KeyState, judged: int) -> int:
+        """Past `reopen`: move a horizon to the episode's end first; the record goes in a later step. The next
+        instant at which that must be looked at."""
+        record = state.record
+        if record is None or record.until is None:
+            return INFINITY
+        gone = record.until + self.rule.reopen_us + 1
+        if judged <= gone:
+            return gone
+        if state_horizon(state) < record.until:
+            if state.left is not None:
+                state.left.horizon = judged
+                self.keys.changed.left.add(key)
+            elif state.right is not None:
+                state.right.horizon = judged
+                self.keys.changed.right.add(key)
+        self._buried.append((key, record.until))
+        return INFINITY
+
+    def _plan(self, key: str, state: KeyState, due: int, through: int) -> None:
+        """The next instant at which a key that stays silent must be looked at; none for a quiet one."""
+        left, right = state.left, state.right
+        if right is not None:
+            if len(right.versions) > 1:
+                due = min(due, right.versions[-1].at + self.comparison.after)
+            due = min([due, *(entry.read_at for entry in right.waiting)])
+        if left is not None:
+            for row in left.rows.values():
+                if len(row.versions) > 1:
+                    due = min(due, row.versions[-1].at)
+            due = min([due, *(read.read_at for read in left.waiting)])
+        if due < INFINITY:
+            self.schedule.put(key, max(due, through + 1))
+        elif state.record is None:
+            self._retire(key, state, through)
+
+    def _retire(self, key: str, state: KeyState, through: int) -> None:
+        """Forget rows, and keys absent on both sides, once the topics cannot bring an old change of them
+        back."""
+        rows = state.left.rows if state.left is not None else {}
+        gone = {row_id: row for row_id, row in rows.items() if row.versions[-1].value == ABSENT}
+        forget_at = INFINITY
+        if len(gone) < len(rows):
+            for row_id, row in gone.items():
+                forget_at = min(forget_at, self._forget_row(key, rows, (row_id, row), through))
+        elif self._is_absent(state):
+            newest = [row.versions[-1].at for row in rows.values()]
+            newest += [state.right.versions[-1].at] if state.right is not None else []
+            forget_at = max(newest, default=-INFINITY) + self.rule.retain_us + 1
+            if through >= forget_at:
+                self.keys.drop(key)
+                return
+        if forget_at < INFINITY:
+            self.schedule.put(key, forget_at)
+
+    def _forget_row(
+        self, key: str, rows: dict[int | str, RowState], ended: tuple[int | str, RowState], through: int
+    ) -> int:
+        """A row that ended beside a living one: gone past the retention, else the date to look again."""
+        row_id, row = ended
+        forget_at = row.versions[-1].at + self.rule.retain_us + 1
+        if through < forget_at:
+            return forget_at
+        del rows[row_id]
+        self.keys.changed.left.add(key)
+        return INFINITY
+
+    def _is_absent(self, state: KeyState) -> bool:
+        """Absent on both sides, as a fact: a side that was never heard of must be seeded."""
+        if self.keys.left.unheard[-1].value != ABSENT or self.keys.right.unheard[-1].value != ABSENT:
+            return False
+        return state.right is None or state.right.versions[-1].value == ABSENT
+
+
+def state_horizon(state: KeyState) -> int:
+    """The later of both sides' horizons."""
+    left = state.left.horizon if state.left is not None else -INFINITY
+    right = state.right.horizon if state.right is not None else -INFINITY
+    return max(left, right)
+
+
+def _judged_through(state: KeyState) -> int:
+    judged = state_horizon(state)
+    return judged if state.record is None else max(judged, state.record.judged)
