@@ -7,15 +7,15 @@ import json
 import re
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Annotated, Any, Final, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, NoReturn, TypeAlias
 
 import msgspec
 
 from app.detector.model import ABSENT, UNKNOWN, Gap, Input, Mark, RowChange, Side, Value
 from app.errors import Poison
 from app.ports import Record
-from app.rules import LoadedRule
+from app.rules import LeftMapping, LoadedRule
 from app.rules.canonical import microseconds, text_of
 
 _ROW_OPERATIONS: Final = frozenset("cudr")
@@ -23,11 +23,13 @@ MARK_PREFIX: Final = "wm:"
 UNAVAILABLE: Final = "__debezium_unavailable_value"
 """Stands for a large value that an update did not touch, under REPLICA IDENTITY DEFAULT."""
 
-_UNAVAILABLE_FORMS: Final = (UNAVAILABLE, "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==")
-_UNAVAILABLE_BYTES: Final = tuple(form.encode() for form in _UNAVAILABLE_FORMS)
+_UNAVAILABLE_FORMS: Final = (UNAVAILABLE, [UNAVAILABLE], "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==")
 
 _Natural = Annotated[int, msgspec.Meta(ge=0, lt=1 << 60)]
 _Position = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+_Binding: TypeAlias = tuple[LoadedRule, LeftMapping, Callable[[Mapping[str, object]], Value]]
 
 
 class _Source(msgspec.Struct):
@@ -66,12 +68,11 @@ class ChangeCodec:
     def __init__(self, rules: Sequence[LoadedRule]) -> None:
         self.skipped: dict[str, int] = defaultdict(int)
         self._decode = msgspec.json.Decoder(_Envelope).decode
-        self._tables: dict[tuple[str | None, str], list[LoadedRule]] = defaultdict(list)
+        self._tables: dict[tuple[str | None, str], list[_Binding]] = {}
         for rule in rules:
             schema, _, table = rule.left.table.rpartition(".")
-            self._tables[schema, table].append(rule)
-            self._tables[None, table].append(rule)
-        self._tables = dict(self._tables)
+            for place in ((schema, table), (None, table)):
+                self._tables.setdefault(place, []).append((rule, rule.left, rule.left.read))
 
     def decode(self, record: Record) -> Sequence[Input]:
         """The inputs of one record, one for each rule that it concerns; raises `Poison`."""
@@ -100,7 +101,7 @@ class ChangeCodec:
         return self._changes(record, envelope, rules, at)
 
     def _changes(
-        self, record: Record, envelope: _Envelope, rules: list[LoadedRule], at: int
+        self, record: Record, envelope: _Envelope, rules: list[_Binding], at: int
     ) -> Sequence[Input]:
         op, source = envelope.op, envelope.source
         row = envelope.before if op == "d" else envelope.after
@@ -109,16 +110,24 @@ class ChangeCodec:
             _refuse(record, f"operation {op[:20]!r} is not known")
         if row is None or lsn is None:
             _refuse(record, f"operation {op} without {'a row' if row is None else 'source.lsn'}")
-        key = _key(record)
+        key, name, headers = _key(record), source.name, record.headers
         found: list[Input] = []
-        for rule in rules:
-            left = rule.left
-            if left.source is not None and left.source != source.name:
+        for rule, left, read in rules:
+            if left.source is not None and left.source != name:
                 continue
             if left.key_of(row) != key:
                 _refuse_key(record, rule)
-            before, after = _images(rule, envelope, row, record.value)
-            linked = _linked(record, left.key) if record.headers else None
+            before: Value | None = None
+            after: Value = ABSENT
+            if op == "d":
+                before = _before(left, row) if left.images_are_full else None
+            elif op == "u" and envelope.before is not None:
+                before, after = _before(left, envelope.before), read(row)
+            elif op == "u":
+                after = UNKNOWN if _is_unavailable(left, row) else read(row)
+            else:
+                before, after = ABSENT if op == "c" else None, read(row)
+            linked = _linked(record, left.key) if headers else None
             found.append(RowChange(rule.rule.id, key, left.row_id(row), lsn, at, before, after, tx, linked))
         return found or self._skip("source")
 
@@ -151,33 +160,16 @@ class ChangeCodec:
         return ()
 
 
-def _images(
-    rule: LoadedRule, envelope: _Envelope, row: dict[str, Any], raw: bytes | None
-) -> tuple[Value | None, Value]:
-    """The row's value before (None: not known) and after the change."""
-    op = envelope.op
-    if op == "d":
-        return (_before(rule, row) if rule.left.images_are_full else None), ABSENT
-    after = _after(rule, row, raw)
-    if op == "u" and envelope.before is not None:
-        return _before(rule, envelope.before), after
-    return (ABSENT if op == "c" else None), after
+def _is_unavailable(left: LeftMapping, row: dict[str, Any]) -> bool:
+    """Whether a column that the rule needs was not sent. Never so where there is a before-image."""
+    values = [row.get(column) for column in left.columns]
+    return any(form in values for form in _UNAVAILABLE_FORMS)
 
 
-def _after(rule: LoadedRule, row: dict[str, Any], raw: bytes | None) -> Value:
-    """The row's value; UNKNOWN where a column that the rule needs was not sent."""
-    if raw is not None and any(form in raw for form in _UNAVAILABLE_BYTES):
-        for column in rule.left.columns:
-            value = row.get(column)
-            if value in _UNAVAILABLE_FORMS or value == [UNAVAILABLE]:
-                return UNKNOWN
-    return rule.left.read(row)
-
-
-def _before(rule: LoadedRule, row: dict[str, Any]) -> Value | None:
+def _before(left: LeftMapping, row: dict[str, Any]) -> Value | None:
     """A before-image; None where it lacks a column that the rule needs."""
     try:
-        return rule.left.read(row)
+        return left.read(row)
     except Poison:
         return None
 
