@@ -1,7 +1,8 @@
-"""What an RPC node answers, typed; old servers' spellings (numbers as strings, absent fields) are read too."""
+"""What an RPC node answers, typed; old servers' spellings (numbers as strings, absent fields) are read."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -48,7 +49,7 @@ class Event(msgspec.Struct, rename="camel", frozen=True):
 
     type: str
     ledger: int
-    ledger_closed_at: str
+    ledger_closed_at: datetime
     id: str
     tx_hash: str
     contract_id: str = ""

@@ -1,9 +1,9 @@
-"""The codec of `chain.events`: a record as the detector's right-hand inputs, one per rule that it concerns."""
+"""The codec of `chain.events`: a record as the detector's right-hand inputs, one per rule concerned."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -12,9 +12,9 @@ from app.detector.model import ABSENT, EntryEvent, EntryRead, Gap, Input, Mark, 
 from app.errors import Poison
 from app.ports import Record
 from app.rules import LoadedRule
+from connectors.soroban import times
+from connectors.soroban.cursor import ledger_of
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _CACHED: Final = 16_384
 """Distinct times and contracts that are remembered; a flood of new ones empties the memory, no more."""
 
@@ -77,9 +77,9 @@ class _Reader(NamedTuple):
 class ChainCodec:
     """Implements `app.ports.Codec` for `chain.events`: 3 to 4 µs a record (CPython 3.11).
 
-    A record concerns a rule where the entry's name is the rule's, and network and contract are too or are not
-    said on either side. Raises `Poison` for a record of no known shape, and for an entry without a column that
-    a rule needs.
+    A record concerns a rule where the entry's name is the rule's, and network and contract are too or are
+    not said on either side. Raises `Poison` for a record of no known shape, and for an entry without a column
+    that a rule needs.
     """
 
     def __init__(self, rules: Sequence[LoadedRule]) -> None:
@@ -102,7 +102,7 @@ class ChainCodec:
             if type(found) is MarkRecord:
                 at = self._us(found.closed_at)
                 return (Mark(Side.RIGHT, found.network, at, None, found.ledger, found.from_ledger),)
-        except (ValueError, OverflowError) as error:
+        except (msgspec.DecodeError, ValueError, OverflowError) as error:
             raise Poison("decoding", f"{record.topic}[{record.partition}]@{record.offset}", error) from error
         return (Gap(Side.RIGHT, found.network, None, None, found.cause, found.from_ledger, found.to_ledger),)
 
@@ -170,7 +170,7 @@ class ChainCodec:
     def _us(self, text: str) -> int:
         micros = self._micros.get(text)
         if micros is None:
-            micros = micros_of(text)
+            micros = times.micros_of(datetime.fromisoformat(text))
             if len(self._micros) >= _CACHED:
                 self._micros.clear()
             self._micros[text] = micros
@@ -179,20 +179,6 @@ class ChainCodec:
     def _skip(self, cause: str) -> Sequence[Input]:
         self.skipped[cause] = self.skipped.get(cause, 0) + 1
         return ()
-
-
-def micros_of(text: str) -> int:
-    """RFC 3339 as µs since 1970; raises ValueError for anything else, a time without a zone included."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"a time without a zone: {text}")
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def ledger_of(event_id: str | None) -> int:
-    """The ledger in an event id or cursor (its first 32 bits); -1 where there is none."""
-    position = "" if event_id is None else event_id.partition("-")[0]
-    return int(position) >> 32 if position.isdecimal() and position.isascii() else -1
 
 
 def _agree(wanted: str | None, said: str | None) -> bool:

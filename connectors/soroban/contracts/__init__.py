@@ -15,8 +15,8 @@ class ContractDecoder(Protocol):
     """What one kind of ledger entry of a contract is: who it is about, where it stands, what it says.
 
     `named_by`: the rule keys whose entry an event may have changed, none for an event that names nobody;
-    never raises. `ledger_key`: where the entry of a key stands; `Poison` for a key that can have none. `value`: the
-    entry by field name, amounts as decimal strings; `Poison` for an entry of another shape.
+    never raises. `ledger_key`: where the entry of a key stands; `Poison` for a key that can have none.
+    `value`: the entry by field name, amounts as decimal strings; `Poison` for an entry of another shape.
     """
 
     @property

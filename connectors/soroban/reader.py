@@ -1,0 +1,99 @@
+"""Reads of ledger entries by rule key: 200 an answer, each answer the state of one ledger; listing of all keys."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from app.errors import Poison, Transient
+from connectors.soroban import keys
+from connectors.soroban.answers import LedgerEntry
+from connectors.soroban.contracts import ContractDecoder, Enumerable
+from connectors.soroban.keys import ContractData
+from connectors.soroban.rpc import MAX_KEYS, Rpc
+
+CHUNK: Final = MAX_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class EntryState:
+    """One entry at the ledger of its answer. `value` None with `exists`: the decoder refused it, `problem` says
+    why. `live_until` None: not known (a node's 0 means that too, never that the entry is gone)."""
+
+    key: str
+    exists: bool
+    value: dict[str, Any] | None = None
+    modified_ledger: int | None = None
+    live_until: int | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryReads:
+    """The states of the asked keys, in their order, all at `read_ledger`."""
+
+    read_ledger: int
+    states: tuple[EntryState, ...]
+
+
+class EntryReader:
+    """The entries of one kind in one contract. Raises what `Rpc` raises."""
+
+    def __init__(self, rpc: Rpc, contract: str, decoder: ContractDecoder) -> None:
+        self._rpc, self.contract, self._decoder = rpc, contract, decoder
+
+    async def read(self, rule_keys: Sequence[str]) -> EntryReads:
+        """Read up to 200 entries in one answer. Keys that can have no entry are absent."""
+        places = {key: self._place(key) for key in rule_keys}
+        asked = [place for place in places.values() if place is not None]
+        ledger, found = await self._rpc.get_ledger_entries(asked or [keys.instance_key(self.contract)])
+        return EntryReads(
+            ledger,
+            tuple(
+                self._state(key, None if place is None else found.get(place)) for key, place in places.items()
+            ),
+        )
+
+    async def list_keys(self) -> AsyncIterator[tuple[int, tuple[str, ...]]]:
+        """All keys of the contract, (ledger, up to 200 keys) at a time; lines opened meanwhile may be missing.
+
+        Raises `Poison` for a decoder that cannot list.
+        """
+        if not hasattr(self._decoder, "numbered_key"):
+            raise Poison("listing the keys of", self._decoder.entry, "this contract cannot list them")
+        decoder = cast(Enumerable, self._decoder)
+        place = keys.instance_key(self.contract)
+        _, found = await self._rpc.get_ledger_entries([place])
+        if place not in found:
+            raise Transient("reading the instance of", self.contract, "no such contract on this network")
+        total = decoder.count(_checked(found[place]))
+        for first in range(0, total, CHUNK):
+            numbers = range(first, min(first + CHUNK, total))
+            asked = [decoder.numbered_key(self.contract, number) for number in numbers]
+            ledger, named = await self._rpc.get_ledger_entries(asked)
+            yield ledger, tuple(decoder.key_in(_checked(named[one])) for one in asked if one in named)
+
+    def _place(self, key: str) -> str | None:
+        try:
+            return self._decoder.ledger_key(self.contract, key)
+        except Poison:
+            return None
+
+    def _state(self, key: str, entry: LedgerEntry | None) -> EntryState:
+        if entry is None:
+            return EntryState(key, exists=False)
+        modified, live_until = entry.last_modified_ledger_seq, entry.live_until_ledger_seq or None
+        try:
+            value = self._decoder.value(_checked(entry))
+        except Poison as error:
+            return EntryState(key, True, None, modified, live_until, str(error))
+        return EntryState(key, True, value, modified, live_until)
+
+
+def _checked(entry: LedgerEntry) -> ContractData:
+    """The decoded entry; raises `Poison` where it is not the entry of the key that it came under."""
+    found = keys.read_contract_data(entry.xdr)
+    if found.ledger_key != entry.key:
+        raise Poison("decoding", f"a ledger entry of {found.contract}", "the key does not match the entry")
+    return found
