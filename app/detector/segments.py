@@ -90,8 +90,8 @@ def find_cover(
         covered = _cover_of(value, right, start, before, after)
         if covered < (until if until < end else end):
             return None
-        if until == INFINITY:
-            return covered
+        if until >= end:
+            return covered if covered < until else INFINITY
     return INFINITY
 
 
