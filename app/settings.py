@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     publication: str = "driftwatch"
     heartbeat_ms: Annotated[int, Field(ge=50)] = 1000
     """How often a mark is written into each partition."""
+    worker_slot: str | None = None
+    """One of a fixed, supervised set of workers: a static member id, held by a lock file. None: dynamic."""
+    session_timeout_s: Annotated[float, Field(ge=6)] = 30.0
+    """How long a killed worker blocks its partitions; a worker frozen for half of it ends itself."""
+    from_empty: bool = False
+    """Both histories began with the topics: what was never heard of is absent, not unknown."""
     poll_linger_ms: Annotated[int, Field(ge=0)] = 10
     poller_interval_ms: Annotated[int, Field(ge=10)] = 1000
     metrics_host: str = "127.0.0.1"

@@ -142,7 +142,9 @@ class StreamApp(faust.App):
 
     def forget_partition(self, partition: int) -> None:
         """Its rows are gone or will be read again."""
-        self.works.pop(partition, None)
+        work = self.works.pop(partition, None)
+        if work is not None:
+            work.close()
         self.parked.discard(partition)
 
     def park(self, partition: int) -> None:

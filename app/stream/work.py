@@ -69,6 +69,10 @@ class PartitionWork(Protocol):
         """Nothing is absorbed from now on; what must be told about it."""
         ...
 
+    def close(self) -> None:
+        """The partition is given up, or will be recovered again."""
+        ...
+
 
 MakeWork: TypeAlias = Callable[[int, Mapping[str, Part]], PartitionWork]
 """Builds a partition's work upon the recovered rows of each table."""

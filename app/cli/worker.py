@@ -1,0 +1,26 @@
+"""`driftwatch worker`: judge the streams until told to stop."""
+
+from __future__ import annotations
+
+import typer
+
+
+def register(commands: typer.Typer) -> None:
+    """Add the command."""
+
+    @commands.command()
+    def worker() -> None:
+        """Judge the streams: decode, detect, publish. Settings come from the environment."""
+        import os
+
+        from app.clock import SystemClock
+        from app.rules import load_rules
+        from app.settings import load_settings
+        from app.stream.worker import run_worker
+        from app.telemetry import configure_logging
+        from app.wiring import build_codecs
+
+        configure_logging()
+        settings = load_settings()
+        rules = load_rules(settings.rules, os.environ)
+        run_worker(settings, rules, build_codecs(rules, settings.topic_prefix), SystemClock())

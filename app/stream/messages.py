@@ -1,0 +1,140 @@
+"""What is told to the outside, byte by byte: transitions, incidents, status, dead letters (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from app.detector.model import INFINITY, EpisodeForgotten, Gap, Incident, Side, Transition
+from app.detector.values import derive_id, format_time
+from app.errors import Poison
+from app.ports import Record
+from app.stream.work import Message
+from schemas import topics
+
+MISMATCH_SCHEMA: Final = "urn:driftwatch:schema:mismatch.v1"
+_LONGEST_CAUSE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """The topics' names with the configured prefix."""
+
+    prefix: str = ""
+
+    def of(self, name: str) -> str:
+        return self.prefix + name
+
+
+def row_key(rule: str, key: str) -> bytes:
+    """The key of a rule's key in tables and in `drift.mismatches`."""
+    return f"{rule}|{key}".encode("utf-8", "surrogatepass")
+
+
+def tell_transition(names: TopicNames, transition: Transition) -> list[Message]:
+    """The event, and the episode as it stands after it."""
+    value = transition.value
+    key = row_key(str(value["rule"]), str(value["key"]))
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": transition.ce_id,
+        "ce_source": f"/driftwatch/{value['rule']}",
+        "ce_type": transition.ce_type,
+        "ce_subject": str(value["key"]),
+        "ce_time": transition.ce_time,
+        "ce_dataschema": MISMATCH_SCHEMA,
+        "content-type": "application/json",
+    }
+    headers = [
+        (name, text.encode("utf-8", "surrogatepass"))
+        for name, text in (attributes | transition.headers).items()
+    ]
+    body = orjson.dumps(value)
+    return [
+        Message(names.of(topics.MISMATCHES), key, body, headers),
+        Message(names.of(topics.EPISODES), key, body, headers),
+    ]
+
+
+def tell_forgotten(names: TopicNames, forgotten: EpisodeForgotten) -> Message:
+    """The episode is past `reopen`: nothing of it is kept."""
+    return Message(names.of(topics.EPISODES), row_key(forgotten.rule, forgotten.key), None)
+
+
+def tell_incident(names: TopicNames, incident: Incident, source: str | None) -> Message:
+    """Input was lost or cannot be trusted; open while its end is not known. Its id is that of its content."""
+    content: dict[str, object] = {
+        "cause": incident.cause,
+        "source": source,
+        "rule": incident.rule,
+        "from": _time(incident.from_us),
+        "until": None if incident.until_us is None else _time(incident.until_us),
+        "state": "open" if incident.until_us is None else "closed",
+        "detail": incident.detail,
+    }
+    incident_id = derive_id(*content.values(), incident.key)
+    return _status(names, f"incident|{incident_id}", {"id": incident_id, **content})
+
+
+def parked_incident(rule: str, record: Record | None, cause: Exception) -> Incident:
+    """A partition stands still at this record."""
+    at = 0 if record is None else record.timestamp * 1000
+    return Incident(rule, None, "parked", Side.LEFT, at, None, str(cause)[:_LONGEST_CAUSE])
+
+
+def tell_status(names: TopicNames, rule: str, partition: int, status: Mapping[str, object]) -> Message:
+    """How far a rule has been judged in a partition, and whether it goes on."""
+    return _status(names, f"status|{rule}|{partition}", {"rule": rule, "partition": partition, **status})
+
+
+def dead_letter(names: TopicNames, record: Record, poison: Poison, stage: str) -> Message:
+    """The record as it came, and why no codec understands it."""
+    why = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp,
+        "stage": stage,
+        "class": type(poison).__name__,
+        "message": str(poison)[:_LONGEST_CAUSE],
+    }
+    headers = [
+        (f"__drift.errors.{name}", str(text).encode("utf-8", "surrogatepass")) for name, text in why.items()
+    ]
+    return Message(
+        names.of(topics.DEAD_LETTERS), record.key, record.value, [*(record.headers or ()), *headers]
+    )
+
+
+def broadcast_gap(names: TopicNames, gap: Gap, partition: int) -> Message:
+    """A loss that one partition learned of and every partition must know."""
+    body = {
+        "gap": {
+            "source": gap.source,
+            "from": None if gap.from_us is None else _time(gap.from_us),
+            "until": None if gap.until_us is None else _time(gap.until_us),
+            "cause": gap.cause,
+        }
+    }
+    return Message(names.of(topics.OBSERVATIONS), None, orjson.dumps(body), partition=partition)
+
+
+def show_time(us: int) -> str | None:
+    """RFC 3339; None where it is no time."""
+    return _time(us)
+
+
+def _time(us: int) -> str | None:
+    return None if abs(us) >= INFINITY else format_time(us)
+
+
+def _status(names: TopicNames, key: str, value: Mapping[str, object]) -> Message:
+    return Message(
+        names.of(topics.STATUS),
+        key.encode("utf-8", "surrogatepass"),
+        orjson.dumps(value),
+        [("content-type", b"application/json")],
+    )

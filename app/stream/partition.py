@@ -1,0 +1,252 @@
+"""One partition's detectors: records in through codecs, messages and table rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from app.detector.model import (
+    Blind,
+    Effect,
+    EpisodeForgotten,
+    Gap,
+    Incident,
+    Input,
+    Mark,
+    Seeded,
+    Side,
+    Transition,
+)
+from app.errors import Poison
+from app.ports import Record
+from app.stream import messages as tell
+from app.stream.rule_partition import EPISODES, LEFT, RIGHT, RulePartition, WorkerPlan
+from app.stream.state import (
+    decode_partition,
+    encode_partition,
+    is_settled,
+)
+from app.stream.work import Batch, Message, Outcome, Part, RecordFailed, Rows
+from schemas import topics
+
+
+def partition_key(partition: int) -> bytes:
+    """The reserved key of a partition's record in `episodes`; no rule's id begins with a zero byte."""
+    return b"\0partition|%d" % partition
+
+
+class DriftPartition:
+    """A `PartitionWork`: all rules over one partition.
+
+    Built upon recovered rows it schedules every key that is not settled, so that the next mark judges it.
+    """
+
+    def __init__(self, plan: WorkerPlan, partition: int, parts: Mapping[str, Part]) -> None:
+        self.plan, self.partition, self.parts = plan, partition, parts
+        self.rules = {loaded.rule.id: RulePartition(plan, loaded, parts) for loaded in plan.rules}
+        self.offsets: dict[str, int] = {}
+        self.changes_topic = plan.names.of(topics.DB_CHANGES)
+        self.is_parked = False
+        self._transitions: list[Transition] = []
+        self._polled_s = 0.0
+        self._record: Record | None = None
+        self._restore()
+        for rule_id, held in self.rules.items():
+            plan.metrics.detectors[rule_id, partition] = held.detector
+
+    def close(self) -> None:
+        """The partition is not ours any more."""
+        for rule_id in self.rules:
+            self.plan.metrics.retire(rule_id, self.partition)
+
+    # ---- recovery
+
+    def _restore(self) -> None:
+        stored = self.parts[EPISODES].get(partition_key(self.partition))
+        if stored is not None:
+            states, self.offsets = decode_partition(stored)
+            for rule_id, state in states.items():
+                if rule_id in self.rules:
+                    self.rules[rule_id].detector.restore_partition(state)
+        left, right, episodes = self.parts[LEFT], self.parts[RIGHT], self.parts[EPISODES]
+        for row, stored_left in left.items():
+            self._recover_key(row, is_settled(stored_left, right.get(row), episodes.get(row)))
+        for row in right:
+            if row not in left:
+                self._recover_key(row, settled=False)
+        for row in episodes:
+            if row not in left and row not in right and row[0]:
+                self._recover_key(row, settled=False)
+
+    def _recover_key(self, row: bytes, settled: bool) -> None:
+        rule_id, _, key = row.partition(b"|")
+        held = self.rules.get(rule_id.decode())
+        if held is not None:
+            held.keys += 1
+            if not settled:
+                held.detector.schedule(key.decode("utf-8", "surrogatepass"))
+
+    # ---- steps
+
+    def absorb(self, batch: Batch) -> Outcome:
+        """Decode and detect; the rows go out in three stages, the partition's record last."""
+        outcome = Outcome()
+        effects: list[Effect] = []
+        self._polled_s = batch.polled_s
+        for held in self.rules.values():
+            effects += held.detector.step_done()
+        self._record = None
+        try:
+            self._check_offsets(batch, effects)
+            decode = self.plan.codecs[batch.records[0].topic].decode
+            for record in batch.records:
+                self._record = record
+                try:
+                    inputs = decode(record)
+                except Poison as poison:
+                    outcome.messages.append(tell.dead_letter(self.plan.names, record, poison, "decode"))
+                    self.plan.metrics.dead_letters.labels("decode").inc()
+                    continue
+                for item in inputs:
+                    self._feed(item, effects, outcome)
+            self._tell(effects, outcome)
+            self._collect_rows(outcome)
+        except Exception as error:
+            raise RecordFailed(self._record or batch.records[0], error) from error
+        return outcome
+
+    def _feed(self, item: Input, effects: list[Effect], outcome: Outcome) -> None:
+        if isinstance(item, Mark):
+            for held in self._fed_by(item):
+                effects += held.detector.advance(item)
+        elif isinstance(item, Gap):
+            self._lose(item, effects, outcome)
+        elif isinstance(item, Seeded):
+            if item.rule in self.rules:
+                effects += self.rules[item.rule].detector.control(item)
+        elif item.rule in self.rules:
+            effects += self.rules[item.rule].detector.observe(item)
+
+    def _fed_by(self, item: Mark | Gap) -> list[RulePartition]:
+        """The rules whose side this source feeds."""
+        found = []
+        for held in self.rules.values():
+            source = held.rule.left_source if item.side is Side.LEFT else held.rule.right_source
+            if source is None or item.source is None or source == item.source:
+                found.append(held)
+        return found
+
+    def _lose(self, gap: Gap, effects: list[Effect], outcome: Outcome) -> None:
+        """A truncated table is told in one partition only; the others are told by us."""
+        for held in self._fed_by(gap):
+            effects += held.detector.control(gap)
+        if gap.cause == "truncate" and self._record is not None and self._record.topic == self.changes_topic:
+            outcome.messages += [
+                tell.broadcast_gap(self.plan.names, gap, partition)
+                for partition in range(self.plan.partitions)
+                if partition != self.partition
+            ]
+
+    def _check_offsets(self, batch: Batch, effects: list[Effect]) -> None:
+        """Offsets of `db.changes` are contiguous (its producer uses no transactions): a jump, or a log that
+        begins after what we have, is lost input. Kafka itself would go on silently."""
+        first, last = batch.records[0], batch.records[-1]
+        expected = self.offsets.get(first.topic)
+        self.offsets[first.topic] = last.offset + 1
+        if first.topic != self.changes_topic:
+            return
+        if expected is not None and first.offset > expected:
+            self._lose_offsets(expected, first, effects)
+        if last.offset - first.offset + 1 != len(batch.records):
+            for before, record in zip(batch.records, batch.records[1:], strict=False):
+                if record.offset != before.offset + 1:
+                    self._lose_offsets(before.offset + 1, record, effects)
+
+    def _lose_offsets(self, expected: int, record: Record, effects: list[Effect]) -> None:
+        self._record = record
+        gap = Gap(Side.LEFT, self.plan.source, None, record.timestamp * 1000 + 1000, "offsets")
+        self.plan.metrics.lost_offsets.inc(record.offset - expected)
+        for held in self._fed_by(gap):
+            effects += held.detector.control(gap._replace(from_us=max(held.detector.watermarks()[0] + 1, 0)))
+
+    def _collect_rows(self, outcome: Outcome) -> None:
+        records: Rows = {}
+        lefts: Rows = {}
+        rights: Rows = {}
+        for held in self.rules.values():
+            changed_records, changed_lefts, changed_rights = held.take_rows()
+            records |= changed_records
+            lefts |= changed_lefts
+            rights |= changed_rights
+        states = {rule_id: held.detector.partition_state() for rule_id, held in self.rules.items()}
+        own: Rows = {partition_key(self.partition): encode_partition(states, self.offsets)}
+        outcome.stages = [{EPISODES: records}, {LEFT: lefts, RIGHT: rights}, {EPISODES: own}]
+
+    def tick(self) -> Outcome:
+        """Which sides are silent, and the status of every rule."""
+        outcome = Outcome()
+        now = self.plan.clock.now_us()
+        if not self.is_parked:
+            effects: list[Effect] = []
+            for held in self.rules.values():
+                effects += held.detector.tick(now)
+            self._tell(effects, outcome)
+        outcome.messages += [self._status(held, now) for held in self.rules.values()]
+        return outcome
+
+    def park(self, cause: Exception) -> Outcome:
+        """An incident with the record's coordinates, and the status `parked`, per rule."""
+        self.is_parked = True
+        now = self.plan.clock.now_us()
+        outcome = Outcome()
+        for held in self.rules.values():
+            held.parked = str(cause)
+            incident = tell.parked_incident(held.rule.id, self._record, cause)
+            self.plan.metrics.incidents.labels("parked").inc()
+            outcome.messages.append(tell.tell_incident(self.plan.names, incident, self.plan.source))
+            outcome.messages.append(self._status(held, now))
+        return outcome
+
+    # ---- telling
+
+    def _tell(self, effects: list[Effect], outcome: Outcome) -> None:
+        self._transitions = []
+        for effect in effects:
+            match effect:
+                case Transition():
+                    self._transitions.append(effect)
+                    outcome.messages += tell.tell_transition(self.plan.names, effect)
+                case EpisodeForgotten():
+                    outcome.messages.append(tell.tell_forgotten(self.plan.names, effect))
+                case Incident():
+                    self.plan.metrics.incidents.labels(effect.cause).inc()
+                    source = self._source_of(effect)
+                    outcome.messages.append(tell.tell_incident(self.plan.names, effect, source))
+                case Blind():
+                    self.rules[effect.rule].see_blindness(effect)
+                case _:
+                    assert_never(effect)
+        now = self.plan.clock.now_us()
+        for held in self.rules.values():
+            if held.has_news(now):
+                outcome.messages.append(self._status(held, now))
+
+    def _status(self, held: RulePartition, now: int) -> Message:
+        return tell.tell_status(self.plan.names, held.rule.id, self.partition, held.status(now))
+
+    def _source_of(self, incident: Incident) -> str | None:
+        rule = self.rules[incident.rule].rule
+        if incident.side is Side.LEFT:
+            return rule.left_source or self.plan.source
+        return rule.right_source
+
+    def published(self, outcome: Outcome) -> None:
+        """Count what is acknowledged, and how long it took since the batch with its mark was read."""
+        del outcome
+        metrics = self.plan.metrics
+        latency_s = self.plan.clock.monotonic_s() - self._polled_s
+        for transition in self._transitions:
+            value = transition.value
+            metrics.mismatches.labels(value["rule"], value["severity"], value["transition"]).inc()
+            metrics.latency.observe(latency_s)
+        self._transitions = []

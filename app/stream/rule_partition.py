@@ -1,0 +1,129 @@
+"""One rule in one partition: its detector upon its rows, and what its status is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.clock import Clock
+from app.detector.detector import Detector
+from app.detector.model import INFINITY, Blind, Side
+from app.detector.timeline import KeyState
+from app.ports import Codec
+from app.rules import LoadedRule
+from app.stream.messages import TopicNames, row_key, show_time
+from app.stream.metrics import WorkerMetrics
+from app.stream.state import decode_key, encode_left, encode_record, encode_right
+from app.stream.work import Part, Rows
+
+LEFT: Final = "left"
+RIGHT: Final = "right"
+EPISODES: Final = "episodes"
+TABLES: Final = (LEFT, RIGHT, EPISODES)
+"""The worker's Faust tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlan:
+    """What every partition of a worker shares. `codecs` by topic name, prefix included."""
+
+    rules: Sequence[LoadedRule]
+    codecs: Mapping[str, Codec]
+    clock: Clock
+    metrics: WorkerMetrics
+    partitions: int
+    source: str
+    names: TopicNames
+    from_empty: bool = False
+
+
+class RulePartition:
+    """One rule's detector in one partition, upon its rows."""
+
+    def __init__(self, plan: WorkerPlan, loaded: LoadedRule, parts: Mapping[str, Part]) -> None:
+        self.rule = loaded.rule
+        self.left, self.right, self.episodes = parts[LEFT], parts[RIGHT], parts[EPISODES]
+        self.detector = Detector(self.rule, from_empty=plan.from_empty, fetch=self._fetch)
+        self.keys = 0
+        self.blind: dict[Side, int] = {}
+        self.parked: str | None = None
+        self._told: str | None = None
+
+    def _fetch(self, key: str) -> KeyState | None:
+        row = row_key(self.rule.id, key)
+        return decode_key(self.left.get(row), self.right.get(row), self.episodes.get(row))
+
+    def take_rows(self) -> tuple[Rows, Rows, Rows]:
+        """The changed rows of `episodes`, `left` and `right`, and nothing that stands as it was."""
+        changed = self.detector.take_changed()
+        states, rule = self.detector.states, self.rule.id
+        records: Rows = {}
+        lefts: Rows = {}
+        rights: Rows = {}
+        for key in changed.records:
+            state = states.get(key)
+            record = None if state is None else state.record
+            records[row_key(rule, key)] = None if record is None else encode_record(record)
+        for key in changed.left:
+            state = states.get(key)
+            left = None if state is None else state.left
+            lefts[row_key(rule, key)] = None if left is None else encode_left(left)
+        for key in changed.right:
+            state = states.get(key)
+            right = None if state is None else state.right
+            rights[row_key(rule, key)] = None if right is None else encode_right(right)
+        self._count_keys(lefts, rights)
+        return records, lefts, rights
+
+    def _count_keys(self, lefts: Rows, rights: Rows) -> None:
+        for row in lefts.keys() | rights.keys():
+            was_held = row in self.left or row in self.right
+            is_held = (
+                lefts.get(row, self.left.get(row)) is not None
+                or rights.get(row, self.right.get(row)) is not None
+            )
+            self.keys += is_held - was_held
+
+    # ---- status
+
+    def see_blindness(self, effect: Blind) -> None:
+        """A side fell silent, or speaks again."""
+        if effect.since_us is None:
+            self.blind.pop(effect.side, None)
+        else:
+            self.blind[effect.side] = effect.since_us
+
+    def has_news(self, now_us: int) -> bool:
+        """Is the state another than the one told last?"""
+        return self._state(now_us)[0] != self._told
+
+    def status(self, now_us: int) -> dict[str, object]:
+        """The status as it is told on `drift.status` (and counted as told)."""
+        state, cause = self._state(now_us)
+        self._told = state
+        left, right = self.detector.watermarks()
+        return {
+            "verified_through": show_time(self.detector.verified_through),
+            "watermarks": {"left": show_time(left), "right": show_time(right)},
+            "clock_offset_ms": None,
+            "state": state,
+            "cause": cause,
+            "open": self.detector.open_by_severity,
+            "keys": self.keys,
+            "unverifiable_keys": None,
+            "updated_at": show_time(now_us),
+        }
+
+    def _state(self, now_us: int) -> tuple[str, str | None]:
+        if self.parked is not None:
+            return "parked", self.parked
+        if self.blind:
+            since = ", ".join(f"{side} since {show_time(at)}" for side, at in self.blind.items())
+            return "blind", f"silent: {since}"
+        verified = self.detector.verified_through
+        if verified <= -INFINITY // 2:
+            return "unverifiable", "no mark of both sides yet"
+        window = self.rule.window
+        late = window.lag_us + window.lead_us + window.skew_us + self.rule.blind_after_us
+        return ("catching_up", None) if now_us - verified > late else ("live", None)

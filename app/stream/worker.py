@@ -1,0 +1,139 @@
+"""The worker: rules and codecs become a stream app, and the app a process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from app.clock import Clock
+from app.detector.model import SECOND
+from app.ports import Codec
+from app.rules import LoadedRule
+from app.settings import Settings
+from app.stream.app import StreamApp, StreamSettings
+from app.stream.messages import TopicNames
+from app.stream.metrics import WorkerMetrics
+from app.stream.partition import DriftPartition
+from app.stream.rule_partition import TABLES, WorkerPlan
+from app.stream.slot import Slot
+from app.stream.topics import prepare_topics
+from app.stream.work import Part
+from app.telemetry import get_logger, serve
+from schemas.topics import CO_PARTITIONED
+
+log = get_logger(__name__)
+
+MARKS_LATE_S = 60.0
+"""Not ready when a rule's verified-through is older than this plus its windows."""
+
+
+class WorkerApp(StreamApp):
+    """The stream app of the rules, with its metrics and probes on a port of its own."""
+
+    def __init__(self, plan: WorkerPlan, stream: StreamSettings, settings: Settings) -> None:
+        self.plan, self.worker_settings = plan, settings
+
+        def make_work(partition: int, parts: Mapping[str, Part]) -> DriftPartition:
+            return DriftPartition(plan, partition, parts)
+
+        super().__init__(stream, list(plan.codecs), TABLES, make_work, plan.clock)
+        plan.metrics.events = lambda: self.events_total
+        plan.metrics.parked = lambda: len(self.parked)
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self.endpoint = await serve(
+            self.plan.metrics.registry,
+            host=self.worker_settings.metrics_host,
+            port=self.worker_settings.worker_port,
+            is_ready=self.why_not_ready,
+            is_alive=self.why_not_alive,
+        )
+        log.info("metrics and probes", event_name="serving", port=self.endpoint.port)
+
+    async def on_shutdown(self) -> None:
+        if self.endpoint is not None:
+            await self.endpoint.close()
+        await super().on_shutdown()
+
+    def why_not_ready(self) -> str | None:
+        """Assigned, recovered, not rebalancing, marks arriving; None when all hold."""
+        if self.rebalancing:
+            return "rebalancing"
+        if not self.tables.actives_ready:
+            return "recovering"
+        owned = self.owned_partitions()
+        if not owned:
+            return "no partition assigned"
+        if self.parked:
+            return f"parked: {sorted(self.parked)}"
+        return self._why_marks_are_late()
+
+    def _why_marks_are_late(self) -> str | None:
+        now = self.clock.now_us()
+        for (rule_id, partition), detector in self.plan.metrics.detectors.items():
+            window = detector.rule.window
+            late_s = MARKS_LATE_S + (window.lag_us + window.lead_us + window.skew_us) / SECOND
+            if now - min(detector.watermarks()) > late_s * SECOND:
+                return f"marks of {rule_id} do not arrive in partition {partition}"
+        return None
+
+    def why_not_alive(self) -> str | None:
+        """That the loop turns is answer enough, unless the process is on its way down."""
+        return None if self.failure.cause is None else "stopping after a failure"
+
+
+def build_worker(
+    settings: Settings,
+    rules: Sequence[LoadedRule],
+    codecs: Mapping[str, Codec],
+    clock: Clock,
+    instance_id: str | None = None,
+) -> WorkerApp:
+    """The worker's app, not started. `codecs` by topic name, prefix included: these topics are read."""
+    plan = WorkerPlan(
+        rules=rules,
+        codecs=codecs,
+        clock=clock,
+        metrics=WorkerMetrics(clock, codecs),
+        partitions=settings.partitions,
+        source=settings.source,
+        names=TopicNames(settings.topic_prefix),
+        from_empty=settings.from_empty,
+    )
+    stream = StreamSettings(
+        app_id=settings.app_id,
+        brokers=settings.kafka,
+        partitions=settings.partitions,
+        instance_id=instance_id,
+        session_timeout_s=settings.session_timeout_s,
+        heartbeat_s=settings.session_timeout_s / 10,
+        linger_s=settings.poll_linger_ms / 1000,
+    )
+    return WorkerApp(plan, stream, settings)
+
+
+def run_worker(
+    settings: Settings, rules: Sequence[LoadedRule], codecs: Mapping[str, Codec], clock: Clock
+) -> NoReturn:
+    """Run until SIGTERM (drains, exit code 0) or a failure (exit code 1). Raises `Fatal` before it starts."""
+    slot = None if settings.worker_slot is None else Slot(settings.app_id, settings.worker_slot)
+    prepare_topics(
+        settings.kafka,
+        {settings.topic(name) for name in CO_PARTITIONED} | set(codecs),
+        {f"{settings.app_id}-{table}-changelog" for table in TABLES},
+        settings.partitions,
+        settings.replication_factor,
+    )
+    run_app(build_worker(settings, rules, codecs, clock, None if slot is None else slot.instance_id))
+
+
+def run_app(app: StreamApp) -> NoReturn:
+    """Run a stream app as this process, on uvloop, with the logs as they are set up."""
+    import mode.loop  # noqa: PLC0415 - it changes the process's event loop: only where one is run
+
+    mode.loop.use("uvloop")
+    worker = app.Worker(loglevel="INFO", redirect_stdouts=False, override_logging=False)
+    worker.spinner = None
+    worker.execute_from_commandline()
+    raise SystemExit(0)
