@@ -1,4 +1,4 @@
-"""How far a network's events have been read: the node's cursor, and the ledger up to which all is published."""
+"""How far a network's events have been read: the node's cursor, and up to which ledger all is published."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Cursor:
 
     @property
     def asked_ledger(self) -> int:
-        """The ledger that must lie in the node's range. A cursor at the end of ledger L needs L itself, though
-        only L + 1 is wanted (stellar-rpc 28, measured)."""
+        """The ledger that must lie in the node's range. A cursor at the end of ledger L needs L itself,
+        though only L + 1 is wanted (stellar-rpc 28, measured)."""
         return self.ledger + 1 if self.position is None else ledger_of(self.position)
 
     @property

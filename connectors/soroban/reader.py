@@ -1,4 +1,4 @@
-"""Reads of ledger entries by rule key: 200 an answer, each answer the state of one ledger; listing of all keys."""
+"""Reads of ledger entries by rule key: 200 an answer, each the state of one ledger; lists all keys."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CHUNK: Final = MAX_KEYS
 
 @dataclass(frozen=True, slots=True)
 class EntryState:
-    """One entry at the ledger of its answer. `value` None with `exists`: the decoder refused it, `problem` says
-    why. `live_until` None: not known (a node's 0 means that too, never that the entry is gone)."""
+    """One entry at the ledger of its answer. `value` None with `exists`: the decoder refused it, `problem`
+    says why. `live_until` None: not known (a node's 0 means that too, never that the entry is gone)."""
 
     key: str
     exists: bool
@@ -56,7 +56,7 @@ class EntryReader:
         )
 
     async def list_keys(self) -> AsyncIterator[tuple[int, tuple[str, ...]]]:
-        """All keys of the contract, (ledger, up to 200 keys) at a time; lines opened meanwhile may be missing.
+        """All keys of the contract, (ledger, up to 200 keys) at a time; those added meanwhile may be missing.
 
         Raises `Poison` for a decoder that cannot list.
         """

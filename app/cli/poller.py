@@ -1,0 +1,47 @@
+"""`driftwatch poller`: follow the network's contracts into Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Annotated
+
+import typer
+
+
+def register(commands: typer.Typer) -> None:
+    """Add the command."""
+    commands.command("poller")(poller)
+
+
+def poller(
+    from_ledger: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="First ledger on a network that was never followed (default: the node's latest)."
+        ),
+    ] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a setting of all rules: path=value.")
+    ] = None,
+) -> None:
+    """Follow the chain: events, the entries that they name, marks and gaps, into chain.events."""
+    from app import telemetry
+    from app.rules import load_rules
+    from app.settings import load_settings
+    from connectors.soroban.service import PollerService
+
+    telemetry.configure_logging()
+    settings = load_settings()
+    rules = load_rules(settings.rules, os.environ, override or ())
+    service = PollerService(settings, rules, from_ledger=from_ledger)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await service.run(stop, lambda port: typer.echo(f"metrics on port {port}", err=True))
+
+    asyncio.run(run())

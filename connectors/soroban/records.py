@@ -1,0 +1,157 @@
+"""The records of `chain.events` (wire format, section 2) out of what a node answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from app.errors import Poison
+from connectors.soroban import scval
+from connectors.soroban.answers import Event
+from connectors.soroban.contracts import ContractDecoder
+from connectors.soroban.reader import EntryState
+from connectors.soroban.scval import Decoded
+from connectors.soroban.times import micros_of, text_of
+
+
+class Keyed(NamedTuple):
+    """A record and the key that decides its partition."""
+
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one transaction carries. In each partition: `gap`, the keyed records in order, `mark`; then the
+    cursor, under the network's name."""
+
+    network: str
+    gap: bytes | None
+    records: tuple[Keyed, ...]
+    mark: bytes | None
+    cursor: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A contract, and the kinds of its entries that rules compare."""
+
+    contract: str
+    decoders: tuple[ContractDecoder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The events of a page as records, and the newest event that names each entry: (contract, entry) → key →
+    event. `undecodable` counts values that no ScVal decoder understood."""
+
+    records: list[Keyed] = field(default_factory=list)
+    entries: dict[tuple[str, str], dict[str, Event]] = field(default_factory=dict)
+    undecodable: int = 0
+
+
+def name_entries(network: str, events: Iterable[Event], watches: Sequence[Watch]) -> Named:
+    """One record per event and key that it names (its contract where it names none), in event order."""
+    decoders = {watch.contract: watch.decoders for watch in watches}
+    named = Named()
+    undecodable = 0
+    for event in events:
+        topics = [_decode(topic) for topic in event.topic]
+        payload = _decode(event.data)
+        undecodable += sum("xdr" in part for part in (*topics, payload))
+        keys: dict[str, list[str]] = {}
+        for decoder in decoders.get(event.contract_id, ()):
+            for key in decoder.named_by(topics, payload):
+                keys.setdefault(key, []).append(decoder.entry)
+                named.entries.setdefault((event.contract_id, decoder.entry), {})[key] = event
+        body = _event(network, event, topics, payload)
+        for key, entries in (keys or {event.contract_id or network: []}).items():
+            named.records.append(Keyed(key, orjson.dumps({**body, "key": key, "entries": entries})))
+    return Named(named.records, named.entries, undecodable)
+
+
+def _decode(text: str) -> Decoded:
+    try:
+        return scval.decode(text)
+    except Poison:
+        return {"xdr": text}
+
+
+def _event(network: str, event: Event, topics: list[Decoded], payload: Decoded) -> dict[str, Any]:
+    return {
+        "kind": "event",
+        "network": network,
+        "contract": event.contract_id,
+        "ledger": event.ledger,
+        "closed_at": text_of(micros_of(event.ledger_closed_at)),
+        "tx": event.tx_hash,
+        "tx_index": event.transaction_index,
+        "op_index": event.operation_index,
+        "id": event.id,
+        "type": event.type,
+        "topics": topics,
+        "data": payload,
+    }
+
+
+class ReadPlace(NamedTuple):
+    """Which network, contract and kind of entry a read was of, and when: its ledger and that one's close."""
+
+    network: str
+    contract: str
+    entry: str
+    read_ledger: int
+    read_at: int
+
+
+def entry_record(place: ReadPlace, state: EntryState, event: Event, modified_at: int | None) -> Keyed:
+    """The record of an entry that `event` named. An absent entry is absent since that event's ledger."""
+    body: dict[str, Any] = {
+        "kind": "entry",
+        "network": place.network,
+        "contract": place.contract,
+        "entry": place.entry,
+        "key": state.key,
+        "exists": state.exists,
+        "value": state.value,
+        "modified_ledger": state.modified_ledger if state.exists else event.ledger,
+    }
+    if modified_at is not None:
+        body["modified_at"] = text_of(modified_at)
+    body |= {"read_ledger": place.read_ledger, "read_at": text_of(place.read_at)}
+    if state.live_until is not None:
+        body["live_until_ledger"] = state.live_until
+    if state.problem is not None:
+        body["problem"] = state.problem
+    body |= {"cause": "event", "event_id": event.id}
+    return Keyed(state.key, orjson.dumps(body))
+
+
+def mark_record(network: str, ledger: int, closed_at: int, from_ledger: int) -> bytes:
+    """The promise that all up to `ledger` stands before; it joins the promise made for `from_ledger`."""
+    return orjson.dumps(
+        {
+            "kind": "mark",
+            "network": network,
+            "ledger": ledger,
+            "closed_at": text_of(closed_at),
+            "from_ledger": from_ledger,
+        }
+    )
+
+
+def gap_record(network: str, from_ledger: int, to_ledger: int) -> bytes:
+    """Events of the ledgers `from_ledger` to `to_ledger`, both included, may be lost."""
+    return orjson.dumps(
+        {
+            "kind": "gap",
+            "network": network,
+            "from_ledger": from_ledger,
+            "to_ledger": to_ledger,
+            "cause": "retention",
+        }
+    )

@@ -1,0 +1,162 @@
+"""The poller as a process: settings and rules in, one network followed until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from app import telemetry
+from app.clock import Clock, SystemClock
+from app.errors import Fatal, Transient
+from app.rules import LoadedRule
+from app.settings import Settings
+from app.telemetry import get_logger
+from connectors.soroban.contracts import ContractDecoder, decoder_of
+from connectors.soroban.cursor import Cursor
+from connectors.soroban.metrics import PollerMetrics
+from connectors.soroban.poller import Pace, Poller, Scope
+from connectors.soroban.records import Watch
+from connectors.soroban.rpc import Rpc
+from connectors.soroban.sink import KafkaSink, Place, Seat, SinkLost
+from schemas.topics import CHAIN_CURSOR, CHAIN_EVENTS
+
+log = get_logger(__name__)
+
+_PAUSE_S: Final = 1.0
+_GRACE_S: Final = 5.0
+"""How long a step may go on after the stop; then it is given up, and its transaction with it."""
+
+
+def network_name(passphrase: str) -> str:
+    """The short name of a network: the first 16 hex digits of the sha256 of its passphrase."""
+    return hashlib.sha256(passphrase.encode()).hexdigest()[:16]
+
+
+def watches_of(rules: Sequence[LoadedRule], network: str) -> tuple[Watch, ...]:
+    """The contracts that the rules compare on this network. Raises `Fatal` where a rule names no contract,
+    and where no rule is left."""
+    found: dict[str, dict[str, ContractDecoder]] = {}
+    for loaded in rules:
+        right = loaded.right
+        if right.network not in (None, network):
+            continue
+        if not right.contract:
+            hint = "the poller follows contracts by id: set right.contract"
+            raise Fatal("reading the rule", loaded.rule.id, "it names no contract", hint)
+        found.setdefault(right.contract, {})[right.entry] = decoder_of(right.entry)
+    if not found:
+        raise Fatal("reading the rules", network, "none of them concerns this network", "check right.network")
+    return tuple(Watch(contract, tuple(by_entry.values())) for contract, by_entry in found.items())
+
+
+def place_of(settings: Settings, network: str) -> Place:
+    """Topics, brokers and the group of this network's pollers."""
+    return Place(
+        brokers=settings.kafka,
+        events_topic=settings.topic(CHAIN_EVENTS),
+        cursor_topic=settings.topic(CHAIN_CURSOR),
+        partitions=settings.partitions,
+        network=network,
+        group=f"{settings.topic_prefix}{settings.app_id}-poller-{network}",
+    )
+
+
+class PollerService:
+    """Joins the network's group; while it holds the seat, follows the chain from the stored cursor. What
+    Kafka refuses is begun again from that cursor; `Fatal` ends it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rules: Sequence[LoadedRule],
+        clock: Clock | None = None,
+        *,
+        from_ledger: int | None = None,
+    ) -> None:
+        self._settings, self._clock, self._from_ledger = settings, clock or SystemClock(), from_ledger
+        self.network = network_name(settings.network_passphrase)
+        self.metrics = PollerMetrics()
+        pace = Pace(interval_s=settings.poller_interval_ms / 1000)
+        self._scope = Scope(self.network, watches_of(rules, self.network), pace)
+        self._place = place_of(settings, self.network)
+
+    def readiness(self) -> str | None:
+        """None while caught up, else the state."""
+        return None if self.metrics.state == "tip" else self.metrics.state
+
+    async def run(self, stop: asyncio.Event, announce: Callable[[int], None] = lambda port: None) -> None:
+        """Run until `stop`. `announce` is told the port of `/metrics` once it listens."""
+        settings = self._settings
+        rpc = Rpc(settings.rpc_url, self._clock, observe=self.metrics.request)
+        endpoint = await telemetry.serve(
+            self.metrics.registry,
+            host=settings.metrics_host,
+            port=settings.poller_port,
+            is_ready=self.readiness,
+        )
+        announce(endpoint.port)
+        try:
+            await self._check_network(rpc, stop)
+            failures = 0
+            while not stop.is_set():
+                try:
+                    await self._serve(rpc, stop)
+                    failures = 0
+                except (SinkLost, Transient) as error:
+                    failures += 1
+                    log.warning(
+                        "Begins again at the stored cursor", event_name="poller_restart", reason=str(error)
+                    )
+                    await self._clock.sleep(min(_PAUSE_S * failures, 10.0))
+        finally:
+            await rpc.close()
+            await endpoint.close()
+
+    async def _check_network(self, rpc: Rpc, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await rpc.check_passphrase(self._settings.network_passphrase)
+                return
+            except Transient as error:
+                log.warning("The node gives no answer", event_name="rpc_trouble", reason=str(error))
+                await self._clock.sleep(error.retry_after_s or _PAUSE_S)
+
+    async def _serve(self, rpc: Rpc, stop: asyncio.Event) -> None:
+        async with Seat(self._place) as seat:
+            while not stop.is_set():
+                self.metrics.enter("standby")
+                while not seat.is_held and not stop.is_set():
+                    await seat.turn()
+                if not stop.is_set():
+                    async with KafkaSink(self._place) as sink:
+                        await self._lead(
+                            Poller(rpc, sink, self._scope, self._clock, self.metrics), seat, stop
+                        )
+
+    async def _lead(self, poller: Poller, seat: Seat, stop: asyncio.Event) -> None:
+        """Follow until `stop` or until the seat is lost."""
+        stored = await seat.read_cursor()
+        cursor = stored or await self._first_cursor(poller)
+        log.info("Follows the chain", event_name="poller_active", network=self.network, ledger=cursor.ledger)
+        over = asyncio.Event()
+        following = asyncio.ensure_future(poller.follow(cursor, over))
+        try:
+            while not following.done() and not stop.is_set() and seat.is_held:
+                await seat.turn()
+            over.set()
+            await asyncio.wait({following}, timeout=_GRACE_S)
+            if following.done():
+                await following
+        finally:
+            if not following.done():
+                following.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await following
+
+    async def _first_cursor(self, poller: Poller) -> Cursor:
+        return (
+            await poller.first_cursor() if self._from_ledger is None else Cursor(None, self._from_ledger - 1)
+        )
