@@ -20,44 +20,42 @@ from app.ports import Codec
 
 
 class Line(msgspec.Struct):
-    """One line of a recorded log (wire.md section 7); `value` stays bytes until its codec reads it."""
+    """One line of a recorded log (wire.md section 7), and the record it was.
+
+    `value` stays bytes until its codec reads it.
+    """
 
     topic: str
     partition: int
     offset: int = -1
     timestamp: int = 0
-    key: str | None = None
-    value: msgspec.Raw = msgspec.Raw(b"null")
-    headers: dict[str, str | None] = {}
+    key_text: str | None = msgspec.field(name="key", default=None)
+    value_text: msgspec.Raw = msgspec.field(name="value", default=msgspec.Raw(b"null"))
+    header_texts: dict[str, str | None] = msgspec.field(name="headers", default_factory=dict)
     key_b64: str | None = None
     value_b64: str | None = None
 
+    @property
+    def key(self) -> bytes | None:
+        """The key's bytes; raises `binascii.Error` or `UnicodeEncodeError` where the log is damaged."""
+        if self.key_text is not None:
+            return self.key_text.encode()
+        return None if self.key_b64 is None else base64.b64decode(self.key_b64)
 
-class LoggedRecord:
-    """A line as the record it was."""
+    @property
+    def value(self) -> bytes | None:
+        """The value's bytes; None for a tombstone."""
+        if self.value_b64 is not None:
+            return base64.b64decode(self.value_b64)
+        text = bytes(self.value_text)
+        return None if text == b"null" else text
 
-    __slots__ = ("headers", "key", "offset", "partition", "timestamp", "topic", "value")
-
-    def __init__(self, line: Line) -> None:
-        self.topic, self.partition, self.offset, self.timestamp = (
-            line.topic,
-            line.partition,
-            line.offset,
-            line.timestamp,
-        )
-        self.key: bytes | None = None
-        if line.key is not None:
-            self.key = line.key.encode("utf-8", "surrogatepass")
-        elif line.key_b64 is not None:
-            self.key = base64.b64decode(line.key_b64)
-        self.value: bytes | None = bytes(line.value)
-        if line.value_b64 is not None:
-            self.value = base64.b64decode(line.value_b64)
-        elif self.value == b"null":
-            self.value = None
-        self.headers: Sequence[tuple[str, bytes]] = (
-            [(name, (text or "").encode()) for name, text in line.headers.items()] if line.headers else ()
-        )
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """The headers as the broker gives them."""
+        if not self.header_texts:
+            return ()
+        return [(name, (text or "").encode()) for name, text in self.header_texts.items()]
 
 
 @dataclass
@@ -90,36 +88,38 @@ class Replay:
 
     def run(self, lines: Iterable[bytes]) -> Summary:
         """Every line in order; raises `Fatal` naming the line that is no record."""
-        codecs, panels, summary = self.codecs, self.panels, self.summary
         number = 0
+        decode, feed = self._decode, self._feed
         for number, text in enumerate(lines, 1):
-            if text.isspace():
-                continue
             try:
-                record = LoggedRecord(self._decode(text))
+                feed(decode(text))
             except (msgspec.DecodeError, binascii.Error, UnicodeEncodeError) as error:
+                if text.isspace():
+                    continue
                 hint = "a line is {topic, partition, offset, timestamp, key, value, headers}"
                 raise Fatal("replaying", f"line {number}", error, hint) from error
-            codec = codecs.get(record.topic)
-            if codec is None:
-                self._refuse(f"topic {record.topic} is not read")
-                continue
-            panel = panels.get(record.partition)
-            if panel is None:
-                panel = panels[record.partition] = self._new_panel()
-            try:
-                messages = codec.decode(record)
-            except Poison as error:
-                self._refuse(f"{record.topic}: {error.cause}")
-                continue
-            for message in messages:
-                effects = panel.take(message)
-                if effects:
-                    self._publish(effects)
-                    for detector in panel.detectors.values():
-                        detector.step_done()
-        summary.records = number
+        self.summary.records = number
         return self._close()
+
+    def _feed(self, record: Line) -> None:
+        codec = self.codecs.get(record.topic)
+        if codec is None:
+            self._refuse(f"topic {record.topic} is not read")
+            return
+        panel = self.panels.get(record.partition)
+        if panel is None:
+            panel = self.panels[record.partition] = self._new_panel()
+        try:
+            messages = codec.decode(record)
+        except Poison as error:
+            self._refuse(f"{record.topic}: {error.cause}")
+            return
+        for message in messages:
+            effects = panel.take(message)
+            if effects:
+                self._publish(effects)
+                for detector in panel.detectors.values():
+                    detector.step_done()
 
     def _new_panel(self) -> Panel:
         return Panel(

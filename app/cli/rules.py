@@ -53,8 +53,8 @@ def check(
             )
             if not enumerable:
                 typer.echo(
-                    f"note  {said.id}: the entries of {rule.right.entry} cannot be listed, so one without any row "
-                    "is found only once an event names it; seeds and sweeps read the keys that have a row"
+                    f"note  {said.id}: the entries of {rule.right.entry} cannot be listed: one without a row "
+                    "is found once an event names it; seeds and sweeps read the keys that have a row"
                 )
     for problem in problems:
         typer.echo(str(problem))

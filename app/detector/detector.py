@@ -29,7 +29,6 @@ from app.detector.model import (
 from app.detector.schedule import Schedule
 from app.detector.timeline import KeyState, limit_versions
 from app.detector.unverifiable import UnverifiableLog
-from app.detector.values import format_time
 from app.detector.watermark import Watermark
 
 __all__ = ["Changed", "Detector"]
@@ -95,8 +94,7 @@ class Detector:
         if through > self.verified_through:
             self.verified_through = through
             if self._schedule.has_due(through):
-                moments = (through, self.left.at, self.right.at)
-                self._teller.decided = tuple(map(format_time, moments))
+                self._teller.decided = (through, self.left.at, self.right.at)
                 for key in self._schedule.take_due(through):
                     self._judge.judge(key, through, effects)
         return effects

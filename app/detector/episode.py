@@ -73,8 +73,8 @@ class Teller:
 
     def __init__(self, rule: Rule, confirmed: str) -> None:
         self.rule, self.confirmed = rule, confirmed
-        self.decided: tuple[str, ...] = ("", "", "")
-        """Decided through, left and right watermark: the headers of what is told next."""
+        self.decided = (0, 0, 0)
+        """Decided through, left and right watermark (µs): the headers of what is told next."""
 
     def drifting(self, key: str, state: KeyState, segment: Segment) -> Transition | None:
         """Opened, reopened within `reopen` of the end, or updated where the differences are not the ones
@@ -136,7 +136,7 @@ class Teller:
             "linked": _linked_of(segment.left),
             "trace": {"left": _left_trace(segment.left), "right": _right_trace(segment.right)},
         }
-        decided, left, right = self.decided
+        decided, left, right = map(format_time, self.decided)
         headers = {
             "drift_decided_through": decided,
             "drift_watermark_left": left,

@@ -32,7 +32,7 @@ class Judge:
 
     def judge(self, key: str, through: int, effects: list[Effect]) -> None:
         """Judge a key up to T, forget what can no longer matter, and name the next instant to look at it."""
-        self.keys.count("judged")
+        self.keys.counts["judged"] += 1
         state = self.keys.hold(key)
         self._settle_reads(key, state, through, effects)
         judged, end = _judged_through(state), through + 1
@@ -162,12 +162,14 @@ class Judge:
         if right is not None:
             if len(right.versions) > 1:
                 due = min(due, right.versions[-1].at + self.comparison.after)
-            due = min([due, *(entry.read_at for entry in right.waiting)])
+            if right.waiting:
+                due = min(due, *(entry.read_at for entry in right.waiting))
         if left is not None:
             for row in left.rows.values():
                 if len(row.versions) > 1:
                     due = min(due, row.versions[-1].at)
-            due = min([due, *(read.read_at for read in left.waiting)])
+            if left.waiting:
+                due = min(due, *(read.read_at for read in left.waiting))
         if due < INFINITY:
             self.schedule.put(key, max(due, through + 1))
         elif state.record is None:

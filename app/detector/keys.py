@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -29,13 +30,13 @@ class Keys:
         self.left, self.right, self.fetch = left, right, fetch
         self.live: dict[str, KeyState] = {}
         self.changed = Changed(set(), set(), set())
-        self.counts: dict[str, int] = {}
+        self.counts: defaultdict[str, int] = defaultdict(int)
         self.open: dict[str, str] = {}
         """Severity by key of the episodes that are open."""
 
     def count(self, name: str, by: int = 1) -> None:
         """Count what happened, by a name of the closed list that `/metrics` shows."""
-        self.counts[name] = self.counts.get(name, 0) + by
+        self.counts[name] += by
 
     def find(self, key: str) -> KeyState | None:
         """The state of a key; None where nothing is held."""

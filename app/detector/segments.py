@@ -116,6 +116,7 @@ def find_segments(
     change."""
     points, later = _cut(comparison, left, right, span)
     segments: list[Segment] = []
+    agreements: dict[tuple[int, int], int] = {}
     i = j = 0
     for k in range(len(points) - 1):
         start, until = points[k], points[k + 1]
@@ -123,7 +124,7 @@ def find_segments(
             i += 1
         while j + 1 < len(right) and right[j + 1][0] <= start:
             j += 1
-        kind, mask = _judge_instant(comparison, left[i][2], right, start)
+        kind, mask = _judge_instant(comparison, (i, left[i][2]), right, start, agreements)
         if mask and comparison.exemptions:
             mask &= ~comparison.exempt(key, start)
             kind = kind if mask else OK
@@ -150,8 +151,19 @@ def _cut(
     return points, min((cut for cut in cuts if cut >= end), default=INFINITY)
 
 
-def _judge_instant(comparison: Comparison, value: Value, right: Sequence[Piece], at: int) -> tuple[str, int]:
-    """InSync at one instant: the verdict and the mask of the fields that nothing within the window equals."""
+def _judge_instant(
+    comparison: Comparison,
+    left: tuple[int, Value],
+    right: Sequence[Piece],
+    at: int,
+    agreements: dict[tuple[int, int], int],
+) -> tuple[str, int]:
+    """InSync at one instant: the verdict and the mask of the fields that nothing within the window equals.
+
+    `left`: the index and value of the piece in force; `agreements` remembers pairs of pieces already
+    compared.
+    """
+    i, value = left
     if value == UNKNOWN:
         return UNVERIFIABLE, 0
     if value == OUT:
@@ -169,7 +181,10 @@ def _judge_instant(comparison: Comparison, value: Value, right: Sequence[Piece],
         if other == UNKNOWN:
             has_unknown = True
         else:
-            agreed |= comparison.agreeing(value, other)
+            found = agreements.get((i, j))
+            if found is None:
+                found = agreements[i, j] = comparison.agreeing(value, other)
+            agreed |= found
     missing = needed & ~agreed
     if not missing:
         return OK, 0

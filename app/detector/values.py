@@ -6,6 +6,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 from app.detector.model import SECOND, Field, FieldType, Scalar, Severity
 
@@ -15,10 +16,15 @@ _LARGEST_EXACT_JSON_INTEGER = 1 << 53
 def format_time(us: int) -> str:
     """RFC 3339 UTC with `Z` and 0, 3 or 6 fraction digits (wire.md, common rules)."""
     seconds, fraction = divmod(us, SECOND)
-    head = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    head = _format_second(seconds)
     if not fraction:
         return head + "Z"
     return f"{head}.{fraction // 1000:03d}Z" if fraction % 1000 == 0 else f"{head}.{fraction:06d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _format_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def derive_id(*parts: object) -> str:

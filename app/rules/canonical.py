@@ -22,7 +22,7 @@ Canonical: TypeAlias = Callable[[object], Scalar]
 MAX_DIGITS: Final = 1000
 """PostgreSQL's widest declared numeric; Python refuses to print integers above 4,300 digits."""
 
-_DECIMAL: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
+_DECIMAL: Final = re.compile(r"(-?)(?=\.?[0-9])([0-9]*)(?:\.([0-9]+))?")
 _TIME: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?))?"
     r"(Z|[+-][0-9]{2}:?[0-9]{2})?"
@@ -60,7 +60,7 @@ def scaled(value: str, scale: int) -> int | None:
     fraction = fraction.rstrip("0")
     if len(fraction) > scale:
         return None
-    return int(f"{sign}{whole}{fraction.ljust(scale, '0')}")
+    return int(f"{sign}{whole or 0}{fraction.ljust(scale, '0')}")
 
 
 def decimals(scale: int) -> Canonical:

@@ -166,9 +166,12 @@ class StreamApp(faust.App):
         for partition in list(self.parked):
             self.forget_partition(partition)
         changelogs = self.tables.changelog_topics
-        for tp in self.assignor.assigned_actives():
-            if tp.topic in changelogs:
-                self.work_of(tp.partition)
+        partitions = sorted(
+            {tp.partition for tp in self.assignor.assigned_actives() if tp.topic in changelogs}
+        )
+        for partition in partitions:
+            self.work_of(partition)
+        log.info("partitions recovered", event_name="recovered", partitions=partitions)
 
     # ---- timers
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from app.stream.work import Batch, Message, Outcome, PartitionWork
+from app.stream.work import Batch, Message, Outcome, PartitionWork, Rows
 from app.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -73,18 +73,24 @@ class Step:
             for name, rows in rows_by_table.items():
                 self.app.batch_tables[name].apply(partition, rows)
         if outcome.messages:
-            await asyncio.gather(*[await self._send(partition, message) for message in outcome.messages])
+            await self._publish(partition, outcome.messages)
             work.published(outcome)
             self.app.freeze.turn()
         for rows_by_table in outcome.stages:
-            sent = [
-                acknowledgement
-                for name, rows in rows_by_table.items()
-                if rows
-                for acknowledgement in await self.app.batch_tables[name].send_rows(partition, rows)
-            ]
-            if sent:
-                await asyncio.gather(*sent)
+            await self._write(partition, rows_by_table)
+
+    async def _publish(self, partition: int, messages: Sequence[Message]) -> None:
+        await asyncio.gather(*[await self._send(partition, message) for message in messages])
+
+    async def _write(self, partition: int, rows_by_table: Mapping[str, Rows]) -> None:
+        sent = [
+            acknowledgement
+            for name, rows in rows_by_table.items()
+            if rows
+            for acknowledgement in await self.app.batch_tables[name].send_rows(partition, rows)
+        ]
+        if sent:
+            await asyncio.gather(*sent)
 
     async def _send(self, partition: int, message: Message) -> asyncio.Future[object]:
         target = partition if message.partition is None else message.partition

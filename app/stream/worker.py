@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -132,6 +133,10 @@ def run_app(app: StreamApp) -> NoReturn:
     """Run a stream app as this process, on uvloop, with the logs as they are set up."""
     import mode.loop  # noqa: PLC0415 - it changes the process's event loop: only where one is run
 
+    for noisy in ("faust", "mode", "aiokafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("app.stream.consumer").setLevel(logging.WARNING)
+    logging.getLogger("app.stream.table").setLevel(logging.WARNING)
     mode.loop.use("uvloop")
     worker = app.Worker(loglevel="INFO", redirect_stdouts=False, override_logging=False)
     worker.spinner = None
