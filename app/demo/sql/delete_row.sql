@@ -1,0 +1,1 @@
+DELETE FROM public.credit_lines WHERE wallet_address = $1 RETURNING clock_timestamp()
