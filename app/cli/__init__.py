@@ -12,7 +12,7 @@ from app.errors import DriftwatchError
 
 
 def build() -> typer.Typer:
-    """All commands: every module of this package has `register(commands)`."""
+    """All commands: every module of this package but those named `_…` has `register(commands)`."""
     commands = typer.Typer(
         name="driftwatch",
         help="Tells within seconds, with evidence, when database rows and contract entries stop agreeing.",
@@ -21,7 +21,8 @@ def build() -> typer.Typer:
         add_completion=False,
     )
     for module in sorted(pkgutil.iter_modules(__path__), key=lambda found: found.name):
-        importlib.import_module(f"{__name__}.{module.name}").register(commands)
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{__name__}.{module.name}").register(commands)
     return commands
 
 

@@ -1,0 +1,65 @@
+"""How a mismatch looks in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from connectors.kafka.mismatches import Mismatch
+
+_TRANSITIONS: Final = {"opened": "red", "reopened": "red", "updated": "yellow", "resolved": "green"}
+_SEVERITIES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
+_SHOWN_DIFFERENCES: Final = 2
+
+
+def mismatch_table(mismatches: Iterable[Mismatch], title: str | None = None) -> Table:
+    """The mismatches, one a line, as many columns as people look at."""
+    table = Table(title=title, expand=True, box=None, padding=(0, 1), header_style="dim")
+    table.add_column("event time", no_wrap=True)
+    table.add_column("transition", no_wrap=True)
+    table.add_column("severity", no_wrap=True)
+    table.add_column("rule", no_wrap=True)
+    table.add_column("key", no_wrap=True)
+    table.add_column("difference: left | right", ratio=1, no_wrap=True, overflow="ellipsis")
+    for mismatch in mismatches:
+        table.add_row(*mismatch_cells(mismatch))
+    return table
+
+
+def mismatch_cells(mismatch: Mismatch) -> tuple[Text, ...]:
+    """Time, transition, severity, rule, key and what differs."""
+    severity = str(mismatch.value["severity"])
+    return (
+        Text(mismatch.time[11:23].rstrip("Z")),
+        Text(mismatch.transition, style=_TRANSITIONS.get(mismatch.transition, "")),
+        Text(severity, style=_SEVERITIES.get(severity, "")),
+        Text(mismatch.rule),
+        Text(short_key(mismatch.key)),
+        Text(describe_differences(mismatch.value)),
+    )
+
+
+def describe_differences(value: Mapping[str, Any]) -> str:
+    """What differs, in a few words; how it ended where nothing does any more."""
+    differences = value["differences"]
+    if not differences:
+        return f"in sync again since {value['until']} ({value['cause']})"
+    shown = [
+        f"{each['field']}: {_word(each['left'])} | {_word(each['right'])}"
+        for each in differences[:_SHOWN_DIFFERENCES]
+    ]
+    more = len(differences) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def short_key(key: str) -> str:
+    """Long keys by their ends, as block explorers show addresses."""
+    return key if len(key) <= 16 else f"{key[:6]}…{key[-6:]}"
+
+
+def _word(value: object) -> str:
+    return "unknown" if value is None else str(value)
