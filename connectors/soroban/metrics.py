@@ -32,7 +32,7 @@ class PollerMetrics:
         self._requests = Counter(
             "driftwatch_rpc_requests", "Calls of the node", ["method", "outcome"], registry=self.registry
         )
-        self.events = Counter("driftwatch_events", "Events published", registry=self.registry)
+        self.events = Counter("driftwatch_chain_events", "Events published", registry=self.registry)
         self._entries = Counter(
             "driftwatch_entries_read", "Entries read because of events", ["outcome"], registry=self.registry
         )
