@@ -11,16 +11,19 @@ def register(commands: typer.Typer) -> None:
     @commands.command()
     def worker() -> None:
         """Judge the streams: decode, detect, publish. Settings come from the environment."""
+        import asyncio
         import os
 
         from app.clock import SystemClock
         from app.rules import load_rules
         from app.settings import load_settings
-        from app.stream.worker import run_worker
+        from app.stream.worker import changelogs_of, run_worker
         from app.telemetry import configure_logging
         from app.wiring import build_codecs
+        from connectors.kafka.topics import ensure_topics
 
         configure_logging()
         settings = load_settings()
         rules = load_rules(settings.rules, os.environ)
+        asyncio.run(ensure_topics(settings, changelogs_of(settings.app_id)))
         run_worker(settings, rules, build_codecs(rules, settings.topic_prefix), SystemClock())

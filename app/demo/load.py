@@ -123,13 +123,14 @@ class Load:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def change(self, seconds: float) -> None:
-        """Change, open and plant for `seconds`; raises what a lane or the ledger failed with."""
+    async def change(self, seconds: float, stop: asyncio.Event) -> None:
+        """Change, open and plant for `seconds` or until `stop`; raises what a lane or the ledger failed
+        with."""
         started = self.clock.now_us()
         planned = list(self.world.plants)
         births = Births(list(self.world.unborn), 0.7 * self.world.shape.seconds)
         changes = 0
-        while (passed_s := (self.clock.now_us() - started) / SECOND_US) < seconds:
+        while (passed_s := (self.clock.now_us() - started) / SECOND_US) < seconds and not stop.is_set():
             self._raise_failures()
             while planned and planned[0].at_s <= passed_s:
                 self.plant(planned.pop(0))

@@ -17,10 +17,8 @@ from app.stream.metrics import WorkerMetrics
 from app.stream.partition import DriftPartition
 from app.stream.rule_partition import TABLES, WorkerPlan
 from app.stream.slot import Slot
-from app.stream.topics import prepare_topics
 from app.stream.work import Part
 from app.telemetry import get_logger, serve
-from schemas.topics import CO_PARTITIONED
 
 log = get_logger(__name__)
 
@@ -114,18 +112,17 @@ def build_worker(
     return WorkerApp(plan, stream, settings)
 
 
+def changelogs_of(app_id: str) -> list[str]:
+    """The changelog topics of a worker's tables, as Faust names them."""
+    return [f"{app_id}-{table}-changelog" for table in TABLES]
+
+
 def run_worker(
     settings: Settings, rules: Sequence[LoadedRule], codecs: Mapping[str, Codec], clock: Clock
 ) -> NoReturn:
-    """Run until SIGTERM (drains, exit code 0) or a failure (exit code 1). Raises `Fatal` before it starts."""
+    """Run until SIGTERM (drains, exit code 0) or a failure (exit code 1). Its topics exist.
+    Raises `Fatal` before it starts."""
     slot = None if settings.worker_slot is None else Slot(settings.app_id, settings.worker_slot)
-    prepare_topics(
-        settings.kafka,
-        {settings.topic(name) for name in CO_PARTITIONED} | set(codecs),
-        {f"{settings.app_id}-{table}-changelog" for table in TABLES},
-        settings.partitions,
-        settings.replication_factor,
-    )
     run_app(build_worker(settings, rules, codecs, clock, None if slot is None else slot.instance_id))
 
 

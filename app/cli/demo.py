@@ -1,0 +1,186 @@
+"""`driftwatch demo`: the whole system on this machine, drift planted in it, and the score."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.errors import Fatal
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from app.demo.run import Demo
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+_UNTIL_STOPPED_S = 120.0
+"""Without --for, drift is planted over this time; the load goes on until Ctrl-C."""
+
+
+def register(commands: typer.Typer) -> None:
+    """Add `demo`."""
+    commands.command("demo")(demo)
+
+
+def demo(
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="90s", help="Length of the load (default: until Ctrl-C).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same world again.")] = 1,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object at the end and nothing else on stdout.")
+    ] = False,
+    chaos: Annotated[
+        bool, typer.Option("--chaos", help="kill -9 worker, poller and Connect in the middle.")
+    ] = False,
+    borrowers: Annotated[int, typer.Option(min=200, help="Half of them are there before it starts.")] = 2400,
+    rate: Annotated[int, typer.Option(min=1, help="Changes a second.")] = 260,
+    ledger: Annotated[int, typer.Option(min=1, help="Seconds between two ledgers.")] = 2,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep data and logs here (default: a temporary folder, removed).")
+    ] = None,
+) -> None:
+    """Start everything, plant drift, show what is found, and say at the end what was missed.
+
+    Exit code 1 when a planted drift was missed or something was told that was not there.
+    """
+    from app.telemetry import configure_logging
+
+    configure_logging("WARNING")
+    seconds = None if duration is None else parse_duration(duration)
+    place = folder or Path(tempfile.mkdtemp(prefix="driftwatch-demo-"))
+    running = _build(place, seconds, seed=seed, chaos=chaos, size=(borrowers, rate, ledger))
+    try:
+        report = asyncio.run(_run(running, as_json=as_json))
+    except asyncio.CancelledError:
+        typer.echo("driftwatch demo: stopped before it had started; there is nothing to score", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        if folder is None:
+            shutil.rmtree(place, ignore_errors=True)
+    _conclude(report, as_json=as_json)
+    if report["missed"] or report["false_alarms"] or report["unplanned_missed"]:
+        raise typer.Exit(1)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90s`, `2m`, `500ms` or `90`. Raises `Fatal` on anything else."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise Fatal("reading", f"--for {text}", "this is no duration", "say 90s or 2m")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def _build(place: Path, seconds: float | None, *, seed: int, chaos: bool, size: tuple[int, int, int]) -> Demo:
+    from app.clock import SystemClock
+    from app.demo.credit_contract import borrower_address
+    from app.demo.run import Demo, DemoOptions
+    from app.demo.system import System, SystemOptions
+    from app.demo.truth import Window
+    from app.demo.world import World, WorldShape
+
+    borrowers, rate, ledger = size
+    window = Window(lag_us=6_000_000, lead_us=4_000_000, skew_us=500_000, min_us=500_000)
+    shape = WorldShape(
+        seed=seed,
+        borrowers=borrowers,
+        seconds=seconds or _UNTIL_STOPPED_S,
+        changes_per_s=rate,
+        window=window,
+    )
+    world = World(shape, [borrower_address(seed, index) for index in range(borrowers)])
+    clock = SystemClock()
+    place.mkdir(parents=True, exist_ok=True)
+    system = System(SystemOptions(place, window, chaos=chaos), clock)
+    return Demo(DemoOptions(seconds, chaos=chaos, ledger_s=ledger), world, system, clock)
+
+
+async def _run(running: Demo, *, as_json: bool) -> dict[str, Any]:
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(running.run())
+
+    def stop() -> None:
+        running.stop.set()
+        if running.progress.startup_s is None:
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    if as_json or not sys.stdout.isatty():
+        await _tell_phases(running, task)
+    else:
+        from rich.live import Live
+
+        with Live(get_renderable=lambda: _picture(running), refresh_per_second=4, screen=False):
+            await asyncio.wait({task})
+    return task.result()
+
+
+async def _tell_phases(running: Demo, task: asyncio.Task[dict[str, Any]]) -> None:
+    """On stderr, a line when the phase changes and one every ten seconds."""
+    from app.clock import SystemClock
+
+    clock, told, next_line = SystemClock(), "", 0.0
+    while not task.done():
+        progress = running.progress
+        now = clock.monotonic_s()
+        if progress.phase != told or now >= next_line:
+            told, next_line = progress.phase, now + 10
+            typer.echo(
+                f"{told}: {progress.planted} planted, {len(running.events)} events, "
+                f"{progress.written} rows written, {progress.ledgers} ledgers",
+                err=True,
+            )
+        await asyncio.wait({task}, timeout=0.2)
+
+
+def _picture(running: Demo) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from app.cli._mismatches import mismatch_table
+
+    progress = running.progress
+    age = "-" if progress.verified_age_s is None else f"{progress.verified_age_s:.1f} s ago"
+    head = Text.assemble(
+        ("driftwatch demo  ", "bold"),
+        (progress.phase, "cyan"),
+        f"   planted {progress.planted}   drifting keys told {len(progress.opened_keys)}   "
+        f"events {len(running.events)}   rows written {progress.written}   ledgers {progress.ledgers}   "
+        f"verified through {age}",
+        ("" if not progress.notes else "   " + ", ".join(progress.notes), "yellow"),
+    )
+    return Group(head, Text(), mismatch_table(list(progress.latest)))
+
+
+def _conclude(report: dict[str, Any], *, as_json: bool) -> None:
+    import orjson
+
+    if as_json:
+        typer.echo(orjson.dumps(report).decode())
+        return
+    typer.echo("")
+    typer.echo(
+        f"planted {report['planted']}, found {report['found']}, missed {report['missed']}, "
+        f"false alarms {report['false_alarms']}"
+    )
+    for kind, counts in report["by_kind"].items():
+        typer.echo(f"  {kind:18} {counts['found']} of {counts['planted']}")
+    typer.echo(
+        f"a verdict that is possible is an event after {report['detection_p50_ms']} ms (p50), "
+        f"{report['detection_p99_ms']} ms (p99); from the drift itself it took "
+        f"{report['drift_to_event_p50_ms']} ms (p50), most of it the window that the rule allows"
+    )
+    typer.echo(f"{report['changes_per_s']} changes a second over {report['borrowers']} borrowers")
+    for what, lines in report["details"].items():
+        for line in lines:
+            typer.echo(f"{what}: {line}")

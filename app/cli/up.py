@@ -1,0 +1,64 @@
+"""`driftwatch up`: every part of driftwatch in one terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+
+def register(commands: typer.Typer) -> None:
+    """Add `up`."""
+    commands.command("up")(up)
+
+
+def up(
+    create_slot: Annotated[
+        bool, typer.Option("--create-slot", help="Create slot and publication where there are none.")
+    ] = False,
+    logs: Annotated[Path, typer.Option(help="Each part's log goes here.")] = Path("driftwatch-logs"),
+) -> None:
+    """Run connect, poller, seed and worker against the services that the environment names, until Ctrl-C.
+
+    A part that dies is started again. One that refuses its configuration ends everything, with its reason.
+    """
+    from app.settings import load_settings
+    from app.telemetry import configure_logging
+
+    configure_logging()
+    asyncio.run(_up(load_settings(), logs, create_slot=create_slot))
+
+
+async def _up(settings: Settings, logs: Path, *, create_slot: bool) -> None:
+    from connectors.kafka.topics import ensure_topics
+
+    from app.clock import SystemClock
+    from app.native.supervisor import Service, Supervisor
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await ensure_topics(settings)
+    parts = (
+        Service("connect", ("connect", *(("--create-slot",) if create_slot else ())), settings.connect_port),
+        Service("poller", ("poller",), settings.poller_port),
+        Service("worker", ("worker",), settings.worker_port),
+        Service("seed", ("seed", "--if-needed"), ends=True),
+    )
+    async with Supervisor(logs, {}, SystemClock()) as supervisor:
+        for part in parts:
+            await supervisor.start(part)
+            where = "" if part.port is None else f"  http://{settings.metrics_host}:{part.port}/metrics"
+            typer.echo(f"started {part.name:8} log {logs / part.name}.log{where}")
+        waiting = asyncio.create_task(stop.wait())
+        refused = supervisor.refused
+        await asyncio.wait({waiting, refused} if refused else {waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        supervisor.raise_refusal()
+        typer.echo("stopping")

@@ -1,0 +1,114 @@
+"""What a demo runs against: services of its own, a simulated network, and driftwatch's processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from connectors.kafka.topics import ensure_topics
+
+from app.clock import Clock
+from app.demo.chain import DemoChain
+from app.demo.truth import Window
+from app.native.child import free_port
+from app.native.stack import NativeStack
+from app.native.supervisor import Service, Supervisor
+from app.settings import RULES_FOLDER, Settings
+
+PARTITIONS = 4
+READY_WITHIN_S = 90.0
+NETWORK = "driftwatch demo network"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemOptions:
+    """`folder` keeps data and logs; `chaos`: parts will be killed, so a killed worker's partitions must
+    move soon."""
+
+    folder: Path
+    window: Window
+    chaos: bool = False
+
+
+class System:
+    """Everything up on entering but driftwatch itself, which `start_pipeline` starts; nothing left on
+    leaving."""
+
+    def __init__(self, options: SystemOptions, clock: Clock) -> None:
+        self.options, self.clock = options, clock
+        self._stack = AsyncExitStack()
+        self.kafka = self.database = ""
+
+    async def __aenter__(self) -> System:
+        async with AsyncExitStack() as stack:
+            native = await stack.enter_async_context(
+                NativeStack(self.options.folder / "services", self.clock)
+            )
+            self.kafka, self.database = native.kafka, native.database
+            self.chain = await stack.enter_async_context(DemoChain(NETWORK, self.clock))
+            self.ports = {name: free_port() for name in ("worker", "poller", "connect")}
+            self.supervisor = await stack.enter_async_context(
+                Supervisor(self.options.folder / "logs", self.environment(), self.clock)
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def environment(self) -> dict[str, str]:
+        """What driftwatch's processes are told."""
+        return {
+            "DRIFTWATCH_KAFKA": self.kafka,
+            "DRIFTWATCH_DATABASE": self.database,
+            "DRIFTWATCH_PARTITIONS": str(PARTITIONS),
+            "DRIFTWATCH_RULES": str(self._write_rule()),
+            "DRIFTWATCH_SESSION_TIMEOUT_S": "6" if self.options.chaos else "30",
+            "DRIFTWATCH_POLLER_INTERVAL_MS": "200",
+            "DRIFTWATCH_HEARTBEAT_MS": "1000",
+            "SOROBAN_RPC_URL": self.chain.url,
+            "STELLAR_NETWORK_PASSPHRASE": NETWORK,
+            "CREDIT_CONTRACT_ID": self.chain.contract_id,
+            **{f"DRIFTWATCH_{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
+        }
+
+    def _write_rule(self) -> Path:
+        """The shipped rule with a demo's shorter window."""
+        rule: dict[str, Any] = yaml.safe_load((RULES_FOLDER / "credit.yaml").read_text(encoding="utf-8"))
+        window = self.options.window
+        rule["window"] = {
+            name: f"{value // 1000}ms"
+            for name, value in (
+                ("lag", window.lag_us),
+                ("lead", window.lead_us),
+                ("skew", window.skew_us),
+                ("min", window.min_us),
+            )
+        }
+        path = self.options.folder / "credit.yaml"
+        path.write_text(yaml.safe_dump(rule, sort_keys=False), encoding="utf-8")
+        return path
+
+    async def start_pipeline(self, say: Callable[[str], None]) -> None:
+        """Start Connect, poller and worker side by side, then read both sides once; all of it ready after.
+
+        Raises `Fatal` with the log of a part that does not come up."""
+        say("making the topics")
+        await ensure_topics(Settings(kafka=self.kafka, partitions=PARTITIONS))
+        say("starting connect, poller and worker")
+        run = self.supervisor
+        ports = self.ports
+        await run.start(Service("connect", ("connect", "--create-slot"), ports["connect"]))
+        await run.start(Service("poller", ("poller",), ports["poller"]))
+        await run.start(Service("worker", ("worker",), ports["worker"]))
+        await run.start(Service("seed", ("seed", "--if-needed"), ends=True))
+        await asyncio.gather(
+            *(run.until_ready(name, READY_WITHIN_S) for name in ("connect", "poller", "worker"))
+        )
+        say("reading both sides for the first time")
+        await run.until_ended("seed", READY_WITHIN_S)
