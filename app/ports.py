@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from app.detector.model import Input
@@ -37,3 +38,22 @@ class Codec(Protocol):
     skipped: dict[str, int]
 
     def decode(self, record: Record) -> Sequence[Input]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: how it is, and what to do where it is not right.
+
+    `is_advice`: it works like this too, and a person should know.
+    """
+
+    subject: str
+    is_right: bool
+    detail: str
+    remedy: str = ""
+    is_advice: bool = False
+
+    @property
+    def stops(self) -> bool:
+        """Nothing may start before it is mended."""
+        return not (self.is_right or self.is_advice)

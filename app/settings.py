@@ -25,7 +25,10 @@ class Settings(BaseSettings):
     """Bootstrap servers, `host:port[,host:port]`."""
     database: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:5432/postgres")
     """DSN of the database whose rows are reconciled."""
-    connect_url: str = "http://127.0.0.1:8083"
+    connect_url: str = ""
+    """A Kafka Connect worker to use; empty: `driftwatch connect` runs one of its own (Java, Maven)."""
+    connect_folder: Path | None = None
+    """Where Connect of our own keeps settings and log; None: a temporary folder."""
     topic_prefix: str = ""
     partitions: Annotated[int, Field(ge=1, le=1024)] = 4
     """N, for all co-partitioned topics."""

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
+from app.clock import Clock, SystemClock
+from app.native.connect import NativeConnect, RemoteConnect
+from app.native.jars import resolve_jars
 from app.ports import Codec
 from app.rules import LoadedRule
+from app.settings import Settings
+from connectors.debezium.capture import captured_tables
 from connectors.debezium.codec import ChangeCodec
+from connectors.debezium.configuration import Capture
+from connectors.debezium.database import Names
+from connectors.debezium.metrics import ConnectMetrics
+from connectors.debezium.supervision import ConnectWorker, Supervision, Target
+from connectors.kafka.lost import tell_slot_lost
 from connectors.soroban.codec import ChainCodec
 from schemas.topics import CHAIN_EVENTS, DB_CHANGES
 
@@ -14,3 +27,44 @@ from schemas.topics import CHAIN_EVENTS, DB_CHANGES
 def build_codecs(rules: Sequence[LoadedRule], prefix: str = "") -> Mapping[str, Codec]:
     """The codec of each source topic, by the topic's name with its prefix."""
     return {prefix + DB_CHANGES: ChangeCodec(rules), prefix + CHAIN_EVENTS: ChainCodec(rules)}
+
+
+def build_supervision(
+    settings: Settings, rules: Sequence[LoadedRule], folders: ExitStack, *, create_slot: bool
+) -> Supervision:
+    """The supervision of the connector. `folders` removes what a Connect of our own leaves behind."""
+    clock = SystemClock()
+    tables = captured_tables(rules, settings.source)
+    dsn = settings.database.get_secret_value()
+
+    def capture(primary_keys: Mapping[str, Sequence[str]], generation: str) -> Capture:
+        return Capture(
+            dsn=dsn,
+            source=settings.source,
+            slot=settings.slot,
+            publication=settings.publication,
+            topic=settings.topic(DB_CHANGES),
+            partitions=settings.partitions,
+            replication_factor=settings.replication_factor,
+            heartbeat_ms=settings.heartbeat_ms,
+            tables=tables,
+            primary_keys=primary_keys,
+            generation=generation,
+        )
+
+    async def tell_lost() -> None:
+        await tell_slot_lost(settings, clock)
+
+    names = Names(settings.slot, settings.publication)
+    target = Target(dsn, names, tables, capture, create_slot, tell_lost)
+    return Supervision(target, _connect_worker(settings, folders, clock), clock, ConnectMetrics())
+
+
+def _connect_worker(settings: Settings, folders: ExitStack, clock: Clock) -> ConnectWorker:
+    if settings.connect_url:
+        return RemoteConnect(settings.connect_url, clock)
+    folder = settings.connect_folder
+    if folder is None:
+        made = folders.enter_context(tempfile.TemporaryDirectory(prefix="driftwatch-connect-"))
+        folder = Path(made)
+    return NativeConnect(resolve_jars(), settings.kafka, folder.resolve(), clock)

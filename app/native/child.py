@@ -8,7 +8,7 @@ import pwd
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ def log_tail(path: Path) -> str:
 
 
 def dies_with_parent(how: signal.Signals) -> Callable[[], None]:
-    """For the child, before exec: `how` is sent to it when its parent dies, however that dies (Linux only)."""
+    """For the child, before exec: `how` is sent to it when its parent dies, however it dies (Linux only)."""
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def ask() -> None:
@@ -58,7 +58,6 @@ class Child:
         log: Path,
         *,
         user: str | None = None,
-        environment: Mapping[str, str] | None = None,
         on_parent_death: signal.Signals = signal.SIGTERM,
     ) -> Child:
         """Start `command` as `user` (None: as we are). Raises `Fatal` where the program is not there."""
@@ -74,7 +73,6 @@ class Child:
                     stdout=output,
                     stderr=output,
                     cwd=log.parent,
-                    env=None if environment is None else dict(environment),
                     preexec_fn=dies_with_parent(on_parent_death),
                     **identity,
                 )

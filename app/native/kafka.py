@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import shutil
 import signal
 import uuid
 from pathlib import Path
@@ -57,6 +58,7 @@ class NativeKafka:
 
     async def __aenter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
         broker, controller = free_port(), free_port()
         settings = self.folder / "server.properties"
         text = _SETTINGS.format(broker=broker, controller=controller, folder=self.folder)

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from testcontainers.kafka import KafkaContainer
+from testcontainers.postgres import PostgresContainer
+
 from app.clock import SystemClock
 from app.native.stack import NativeStack
 
@@ -51,9 +54,6 @@ def _docker_answers() -> bool:
 
 @contextmanager
 def _containers() -> Iterator[Services]:
-    from testcontainers.kafka import KafkaContainer
-    from testcontainers.postgres import PostgresContainer
-
     postgres = PostgresContainer(POSTGRES_IMAGE, driver=None).with_command("postgres -c wal_level=logical")
     with postgres, KafkaContainer(KAFKA_IMAGE).with_kraft() as kafka:
         yield Services(kafka.get_bootstrap_server(), postgres.get_connection_url())

@@ -13,6 +13,7 @@ from aiohttp import web
 from stellar_sdk import Keypair, StrKey, scval, xdr
 
 from connectors.soroban import keys
+from connectors.soroban.times import text_of
 
 PASSPHRASE = "a network of the tests ; 2026"
 CONTRACT = StrKey.encode_contract(bytes(31) + b"\x07")
@@ -105,8 +106,6 @@ class Node:
         return self.latest
 
     def closed_at(self, ledger: int) -> str:
-        from connectors.soroban.times import text_of
-
         return text_of((FIRST_CLOSE_S + 5 * ledger) * 1_000_000)
 
     def answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:

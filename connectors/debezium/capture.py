@@ -1,0 +1,57 @@
+"""What must be captured for a set of rules: tables, the column that keys each, the columns that are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.errors import Fatal
+from app.rules import LoadedRule
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedTable:
+    """`name` is `schema.table`; `key` the column whose text is the message key; `columns` all that rules
+    read, the key included; `rules` names the rules, for messages."""
+
+    name: str
+    key: str
+    columns: tuple[str, ...]
+    rules: tuple[str, ...]
+    images_are_full: bool = False
+
+    @property
+    def schema(self) -> str:
+        return self.name.rpartition(".")[0]
+
+    @property
+    def table(self) -> str:
+        return self.name.rpartition(".")[2]
+
+
+def captured_tables(rules: Sequence[LoadedRule], source: str) -> tuple[CapturedTable, ...]:
+    """The tables of the rules on this source, by name. Raises `Fatal` where two rules key one differently."""
+    found: dict[str, CapturedTable] = {}
+    for loaded in rules:
+        left = loaded.left
+        if left.source not in (None, source):
+            continue
+        held = found.get(left.table)
+        if held is not None and held.key != left.key:
+            raise Fatal(
+                "reading the rules",
+                f"{held.rules[0]} and {loaded.rule.id}",
+                f"they key {left.table} by {held.key} and by {left.key}",
+                "rules over one table must have one key",
+            )
+        columns = (*(held.columns if held else ()), *left.columns)
+        found[left.table] = CapturedTable(
+            left.table,
+            left.key,
+            tuple(dict.fromkeys(columns)),
+            (*(held.rules if held else ()), loaded.rule.id),
+            left.images_are_full or (held is not None and held.images_are_full),
+        )
+    if not found:
+        raise Fatal("reading the rules", source, "none of them concerns this source", "check left.source")
+    return tuple(found[name] for name in sorted(found))

@@ -1,0 +1,41 @@
+"""In-band marks: one message key for each partition, and the query that writes a mark into each of them."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from itertools import count
+from typing import Final
+
+from aiokafka.partitioner import murmur2
+
+from connectors.debezium.codec import MARK_PREFIX
+
+_QUERY: Final = (files("connectors.debezium") / "sql" / "emit_marks.sql").read_text(encoding="utf-8")
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Kafka's default partition of a key, the same in Connect and aiokafka (murmur2, measured equal)."""
+    hashed: int = murmur2(key)
+    return (hashed & 0x7FFFFFFF) % partitions
+
+
+def mark_keys(partitions: int) -> list[str]:
+    """For each partition in order, the first `wm:<number>` that Kafka's partitioner puts there."""
+    found: dict[int, str] = {}
+    for number in count():
+        key = f"{MARK_PREFIX}{number}"
+        found.setdefault(partition_of(key.encode(), partitions), key)
+        if len(found) == partitions:
+            return [found[partition] for partition in range(partitions)]
+    raise AssertionError("unreachable")
+
+
+def mark_query(partitions: int, generation: str) -> str:
+    """The SQL that the connector runs at each heartbeat. Its marks carry the source's epoch: a restored
+    backup, a failover or a new slot gives another one."""
+    keys = ",".join(f"'{key}'" for key in mark_keys(partitions))
+    return " ".join(_QUERY.replace("{keys}", keys).replace("{generation}", _literal(generation)).split())
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

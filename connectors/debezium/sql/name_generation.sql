@@ -1,0 +1,1 @@
+COMMENT ON PUBLICATION {publication} IS 'driftwatch generation {generation}'
