@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/driftwatch
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-recorded check bench crash up clean
+.PHONY: help setup demo test test-recorded test-alerts check bench crash up clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ test: setup ## All tests, on this clone alone; ARGS=unit runs one tier
 
 test-recorded: setup ## The tests on real records, which need ../shared
 	@$(VENV)/bin/python -m tests recorded
+
+test-alerts: ## The alerts against their tests (needs promtool and amtool)
+	@promtool test rules connectors/prometheus/driftwatch.rules.test.yml
+	@promtool check config connectors/prometheus/prometheus.yml
+	@amtool check-config connectors/prometheus/alertmanager.yml
 
 check: setup ## Formatting, lint, types, import layers
 	@$(VENV)/bin/ruff format --check .

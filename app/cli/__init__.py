@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from app.errors import DriftwatchError
+from app.errors import DriftwatchError, Transient
 
 
 def build() -> typer.Typer:
@@ -27,9 +27,10 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one clear line on stderr and exit code 2."""
+    """Run the command line; an error of ours is one clear line on stderr. Exit code 2 where starting again
+    changes nothing, 1 where it may help."""
     try:
         build()()
     except DriftwatchError as error:
         print(f"driftwatch: {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2) from None
+        raise SystemExit(1 if isinstance(error, Transient) else 2) from None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from app.demo.rpc.config import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
     from app.demo.rpc.config import NodeConfig
@@ -31,7 +34,7 @@ def simulate_rpc(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 0,
     passphrase: Annotated[
         str, typer.Option("-passphrase", "--passphrase", help="Of the network.")
-    ] = "simnode network ; 2026",
+    ] = DEFAULT_NETWORK,
     protocol: Annotated[int, typer.Option("-protocol", "--protocol", min=1)] = 27,
     friendbot: Annotated[str, typer.Option("-friendbot", "--friendbot", metavar="URL")] = "",
     retention: Annotated[
@@ -92,9 +95,8 @@ def simulate_rpc(
 
 
 async def _serve(config: NodeConfig, address: tuple[str, int], ledger_s: int | None) -> None:
-    import orjson
-
     from app.clock import SystemClock
+    from app.demo.chain import DemoChain, keep_changing
     from app.demo.rpc.node import Node
     from app.demo.rpc.server import Server
 
@@ -102,7 +104,24 @@ async def _serve(config: NodeConfig, address: tuple[str, int], ledger_s: int | N
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     clock = SystemClock()
-    node = Node(config, clock)
-    async with Server(node, *address) as server:
-        typer.echo(orjson.dumps({"rpc": server.url}).decode())
-        await stop.wait()
+    if ledger_s is None:
+        async with Server(Node(config, clock), *address) as server:
+            _tell(rpc=server.url)
+            await stop.wait()
+        return
+    async with DemoChain(config.passphrase, clock, config, address) as chain:
+        changing = asyncio.create_task(keep_changing(chain, clock, ledger_s))
+        _tell(rpc=chain.url, contract=chain.contract_id, passphrase=config.passphrase)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({changing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if changing.done():
+            changing.result()
+        changing.cancel()
+
+
+def _tell(**named: str) -> None:
+    import orjson
+
+    typer.echo(orjson.dumps(named).decode())
+    sys.stdout.flush()

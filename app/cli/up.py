@@ -36,10 +36,9 @@ def up(
 
 
 async def _up(settings: Settings, logs: Path, *, create_slot: bool) -> None:
-    from connectors.kafka.topics import ensure_topics
-
     from app.clock import SystemClock
     from app.native.supervisor import Service, Supervisor
+    from connectors.kafka.topics import ensure_topics
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -56,9 +55,5 @@ async def _up(settings: Settings, logs: Path, *, create_slot: bool) -> None:
             await supervisor.start(part)
             where = "" if part.port is None else f"  http://{settings.metrics_host}:{part.port}/metrics"
             typer.echo(f"started {part.name:8} log {logs / part.name}.log{where}")
-        waiting = asyncio.create_task(stop.wait())
-        refused = supervisor.refused
-        await asyncio.wait({waiting, refused} if refused else {waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        supervisor.raise_refusal()
+        await supervisor.until_stopped(stop)
         typer.echo("stopping")

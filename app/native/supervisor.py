@@ -24,6 +24,8 @@ log = get_logger(__name__)
 RESTART_AFTER_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Pauses before a process that died is started again; the last one goes on."""
 
+_LOOK_S: Final = 0.5
+
 EXIT_REFUSED: Final = 2
 """What a command exits with that will not start as it is configured: starting it again changes nothing."""
 
@@ -157,6 +159,13 @@ class Supervisor:
             ) from None
         finally:
             waiting.cancel()
+
+    async def until_stopped(self, stop: asyncio.Event) -> None:
+        """Wait for `stop`; raises `Fatal` as soon as a process refuses to start."""
+        while not stop.is_set():
+            self.raise_refusal()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _LOOK_S)
 
     def raise_refusal(self) -> None:
         """Raise what a process refused to start for, if one did."""
