@@ -51,6 +51,7 @@ def configure_logging(level: str = "INFO", *, as_json: bool | None = None) -> No
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(level)
+    logging.getLogger("aiokafka").setLevel(max(logging.WARNING, root.level))
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
