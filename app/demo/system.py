@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from connectors.kafka.topics import ensure_topics
 
 from app.clock import Clock
 from app.demo.chain import DemoChain
@@ -19,6 +18,7 @@ from app.native.child import free_port
 from app.native.stack import NativeStack
 from app.native.supervisor import Service, Supervisor
 from app.settings import RULES_FOLDER, Settings
+from connectors.kafka.topics import ensure_topics
 
 PARTITIONS = 4
 READY_WITHIN_S = 90.0

@@ -125,9 +125,12 @@ async def test_every_line_can_be_found_from_the_instance(chain: DemoChain, rpc: 
     assert listed == everybody
 
 
-def test_an_event_that_the_contract_has_not_is_refused() -> None:
+def test_what_the_contract_cannot_hold_is_refused_before_the_ledger_closes() -> None:
+    chain = DemoChain(NETWORK, StandingClock())
     with pytest.raises(ValueError, match="'withdrawn'"):
-        DemoChain(NETWORK, StandingClock()).write(ANN, Line(1, 1, 1, STATUSES[0]), "withdrawn")
+        chain.write(ANN, Line(1, 1, 1, STATUSES[0]), "withdrawn")
+    with pytest.raises(ValueError, match="GNOBODY"):
+        chain.write("GNOBODY", Line(1, 1, 1), "opened")
 
 
 class Kept:
