@@ -84,7 +84,7 @@ def score(world: World, events: Sequence[Told], period: Period) -> Score:
     for borrower in world.borrowers:
         of_key = stretches.get(borrower.address, [])
         true = find_violations(borrower.rows, borrower.entries, world.shape.window)
-        _blame_false_alarms(result, of_key, true, world.shape.window)
+        _blame_false_alarms(result, of_key, true, (period, world.shape.window))
         if borrower.plan is None:
             _count_unplanned(result, of_key, _must_be_found(true, period, world.shape.window))
         else:
@@ -92,20 +92,22 @@ def score(world: World, events: Sequence[Told], period: Period) -> Score:
     known = world.by_address
     result.false_alarms += [key for key in stretches if key not in known]
     for kind in Planted:
-        result.by_kind.setdefault(kind, {"planted": 0, "found": 0})
+        result.by_kind.setdefault(kind.value, {"planted": 0, "found": 0})
     _measure(result, world, stretches)
     return result
 
 
 def _blame_false_alarms(
-    result: Score, told: Iterable[Stretch], true: Sequence[Violation], window: Window
+    result: Score, told: Iterable[Stretch], true: Sequence[Violation], bounds: tuple[Period, Window]
 ) -> None:
-    """A stretch must lie inside a violation; half the skew is left for the time of a commit."""
+    """A stretch must lie inside a violation, as far as it has been judged: what healed after that is still
+    told as open. Half the skew is left for the time of a commit."""
+    period, window = bounds
     slack = window.skew_us // 2
     for stretch in told:
+        until_us = min(stretch.until_us, period.verified_us)
         if not any(
-            each.from_us - slack <= stretch.from_us and stretch.until_us <= each.until_us + slack
-            for each in true
+            each.from_us - slack <= stretch.from_us and until_us <= each.until_us + slack for each in true
         ):
             result.false_alarms.append(f"{stretch.key} {stretch.from_us}..{stretch.until_us}: {true}")
 
@@ -131,7 +133,7 @@ def _count_unplanned(result: Score, told: Sequence[Stretch], true: Iterable[Viol
 def _count_planted(result: Score, planned: Plant, told: Sequence[Stretch], true: Sequence[Violation]) -> None:
     if planned.planted_us is None:
         return
-    counts = result.by_kind.setdefault(planned.kind, {"planted": 0, "found": 0})
+    counts = result.by_kind.setdefault(planned.kind.value, {"planted": 0, "found": 0})
     counts["planted"] += 1
     result.planted += 1
     began = 0 if planned.kind is Planted.BEFORE_START else planned.planted_us

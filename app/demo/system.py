@@ -13,6 +13,7 @@ import yaml
 
 from app.clock import Clock
 from app.demo.chain import DemoChain
+from app.demo.rpc.config import NodeConfig
 from app.demo.truth import Window
 from app.native.child import free_port
 from app.native.stack import NativeStack
@@ -21,6 +22,8 @@ from app.settings import RULES_FOLDER, Settings
 from connectors.kafka.topics import ensure_topics
 
 PARTITIONS = 4
+LEDGERS_KEPT = 1800
+"""About an hour: a demo that runs until Ctrl-C must not grow without end."""
 READY_WITHIN_S = 90.0
 NETWORK = "driftwatch demo network"
 
@@ -50,7 +53,9 @@ class System:
                 NativeStack(self.options.folder / "services", self.clock)
             )
             self.kafka, self.database = native.kafka, native.database
-            self.chain = await stack.enter_async_context(DemoChain(NETWORK, self.clock))
+            self.chain = await stack.enter_async_context(
+                DemoChain(NETWORK, self.clock, NodeConfig(retention=LEDGERS_KEPT))
+            )
             self.ports = {name: free_port() for name in ("worker", "poller", "connect")}
             self.supervisor = await stack.enter_async_context(
                 Supervisor(self.options.folder / "logs", self.environment(), self.clock)
