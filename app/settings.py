@@ -58,6 +58,13 @@ class Settings(BaseSettings):
     """`/metrics`, `/healthz` and `/readyz` of each process; 0 picks a free one."""
 
     rpc_url: SecretStr = Field(default=SecretStr("http://127.0.0.1:8000"), validation_alias="SOROBAN_RPC_URL")
+    """One or more addresses of nodes of one network, separated by commas; the first is asked first."""
+    rpc_headers: SecretStr = SecretStr("")
+    """Sent with every call of a node: `Name: value; Name: value`."""
+    rpc_rate: Annotated[float, Field(ge=0)] = 0.0
+    """Calls a second that one node is asked at most; 0: no limit."""
+    rpc_daily_calls: Annotated[int, Field(ge=0)] = 0
+    """Calls a day of all nodes together, three quarters for the tip of the chain, one for sweeps; 0: any."""
     network_passphrase: str = Field(
         default="Test SDF Network ; September 2015", validation_alias="STELLAR_NETWORK_PASSPHRASE"
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from app.clock import Clock, SystemClock
@@ -13,6 +13,7 @@ from app.native.jars import resolve_jars
 from app.ports import Codec
 from app.rules import LoadedRule
 from app.settings import Settings
+from app.sweep.seed import Seeder, SeedOptions, Sources
 from connectors.debezium.capture import captured_tables
 from connectors.debezium.codec import ChangeCodec
 from connectors.debezium.configuration import Capture
@@ -20,13 +21,38 @@ from connectors.debezium.database import Names
 from connectors.debezium.metrics import ConnectMetrics
 from connectors.debezium.supervision import ConnectWorker, Supervision, Target
 from connectors.kafka.lost import tell_slot_lost
+from connectors.kafka.observations import ObservationCodec
+from connectors.kafka.seeding import SeedLog
+from connectors.postgres.reader import RowReader
+from connectors.soroban.as_of import EntrySource
 from connectors.soroban.codec import ChainCodec
-from schemas.topics import CHAIN_EVENTS, DB_CHANGES
+from connectors.soroban.rpc import Rpc
+from connectors.soroban.service import network_name
+from schemas.topics import CHAIN_EVENTS, DB_CHANGES, OBSERVATIONS
 
 
 def build_codecs(rules: Sequence[LoadedRule], prefix: str = "") -> Mapping[str, Codec]:
     """The codec of each source topic, by the topic's name with its prefix."""
-    return {prefix + DB_CHANGES: ChangeCodec(rules), prefix + CHAIN_EVENTS: ChainCodec(rules)}
+    return {
+        prefix + DB_CHANGES: ChangeCodec(rules),
+        prefix + CHAIN_EVENTS: ChainCodec(rules),
+        prefix + OBSERVATIONS: ObservationCodec(rules),
+    }
+
+
+@asynccontextmanager
+async def open_seeder(settings: Settings, clock: Clock, options: SeedOptions) -> AsyncIterator[Seeder]:
+    """What seeds rules, with its connections; they are closed afterwards."""
+    rows = RowReader(settings.database, settings.source, settings.slot)
+    rpc = Rpc(settings.rpc_url, clock)
+    log = SeedLog(settings, network_name(settings.network_passphrase))
+    entries = EntrySource(rpc, settings.network_passphrase)
+    try:
+        yield Seeder(Sources(rows, entries, log), clock, options)
+    finally:
+        await rows.close()
+        await rpc.close()
+        await log.close()
 
 
 def build_supervision(

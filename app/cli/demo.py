@@ -48,6 +48,7 @@ def demo(
     folder: Annotated[
         Path | None, typer.Option(help="Keep data and logs here (default: a temporary folder, removed).")
     ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write the last view here, as SVG.")] = None,
 ) -> None:
     """Start everything, plant drift, show what is found, and say at the end what was missed.
 
@@ -68,6 +69,8 @@ def demo(
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)
     _conclude(report, as_json=as_json)
+    if picture is not None:
+        _draw(running, report, picture)
     if report["missed"] or report["false_alarms"] or report["unplanned_missed"]:
         raise typer.Exit(1)
 
@@ -155,11 +158,29 @@ def _picture(running: Demo) -> RenderableType:
         ("driftwatch demo  ", "bold"),
         (progress.phase, "cyan"),
         f"   planted {progress.planted}   drifting keys told {len(progress.opened_keys)}   "
-        f"events {len(running.events)}   rows written {progress.written}   ledgers {progress.ledgers}   "
+        f"events {len(running.events)}   rows {progress.written}   ledgers {progress.ledgers}   "
         f"verified through {age}",
         ("" if not progress.notes else "   " + ", ".join(progress.notes), "yellow"),
     )
     return Group(head, Text(), mismatch_table(list(progress.latest)))
+
+
+def _draw(running: Demo, report: dict[str, Any], place: Path) -> None:
+    """The last view and the score, as a terminal shows them."""
+    import io
+
+    from rich._export_format import CONSOLE_SVG_FORMAT
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(record=True, width=124, file=io.StringIO(), force_terminal=True)
+    console.print(_picture(running))
+    console.print(Text())
+    for line in _sentences(report):
+        console.print(line, highlight=False)
+    # Without rich's reference to a web font: the picture needs nothing but itself.
+    template = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    console.save_svg(str(place), title="driftwatch demo", code_format=template)
 
 
 def _conclude(report: dict[str, Any], *, as_json: bool) -> None:
@@ -169,18 +190,29 @@ def _conclude(report: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(orjson.dumps(report).decode())
         return
     typer.echo("")
-    typer.echo(
-        f"planted {report['planted']}, found {report['found']}, missed {report['missed']}, "
-        f"false alarms {report['false_alarms']}"
-    )
-    for kind, counts in report["by_kind"].items():
-        typer.echo(f"  {kind:18} {counts['found']} of {counts['planted']}")
-    typer.echo(
-        f"a verdict that is possible is an event after {report['detection_p50_ms']} ms (p50), "
-        f"{report['detection_p99_ms']} ms (p99); from the drift itself it took "
-        f"{report['drift_to_event_p50_ms']} ms (p50), most of it the window that the rule allows"
-    )
-    typer.echo(f"{report['changes_per_s']} changes a second over {report['borrowers']} borrowers")
+    for line in _sentences(report):
+        typer.echo(line)
     for what, lines in report["details"].items():
         for line in lines:
             typer.echo(f"{what}: {line}")
+
+
+def _sentences(report: dict[str, Any]) -> list[str]:
+    """The score in words."""
+    kinds = [
+        f"  {kind:18} {counts['found']} of {counts['planted']}" for kind, counts in report["by_kind"].items()
+    ]
+    return [
+        f"planted {report['planted']}, found {report['found']}, missed {report['missed']}, "
+        f"false alarms {report['false_alarms']}",
+        *kinds,
+        f"from the moment that a verdict was possible to its event: {_seconds(report['detection_p50_ms'])} "
+        f"(p50), {_seconds(report['detection_p99_ms'])} (p99)",
+        f"from the drift itself: {_seconds(report['drift_to_event_p50_ms'])} (p50), most of it the window",
+        f"{report['changes_per_s']} changes a second over {report['borrowers']} borrowers; "
+        f"ready {report['startup_s']} s after the start",
+    ]
+
+
+def _seconds(milliseconds: float | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds / 1000:.1f} s"

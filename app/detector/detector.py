@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import assert_never
+from collections.abc import Sequence
+from typing import Final, assert_never
 
 from app.detector import left as left_side
 from app.detector import right as right_side
 from app.detector.episode import Teller
 from app.detector.judge import Judge
-from app.detector.keys import Changed, Keys
+from app.detector.keys import Changed, Held, Keys
 from app.detector.model import (
     INFINITY,
+    SECOND,
     Control,
     Effect,
     EntryAsOf,
@@ -20,26 +21,30 @@ from app.detector.model import (
     Gap,
     Incident,
     Mark,
+    Mute,
     Observation,
     RowAsOf,
     RowChange,
     Rule,
+    Seeded,
     Side,
 )
 from app.detector.schedule import Schedule
 from app.detector.timeline import KeyState, limit_versions
 from app.detector.unverifiable import UnverifiableLog
-from app.detector.watermark import Watermark
+from app.detector.watermark import Loss, Sweep, Watermark
 
-__all__ = ["Changed", "Detector"]
+__all__ = ["Changed", "Detector", "Held"]
+
+SPREAD: Final = 30
+TOO_HOT: Final = "too many versions, or too large ones, wait to be judged"
 
 
 class Detector:
     """Holds no clock and does no I/O: the same inputs give the same transitions in any arrival order.
 
     `from_empty`: the log begins at the birth of both histories (horizon minus infinity, value absent).
-    `fetch` gives the held state of a key that is not in memory, None where there is none. `confirmed` is told
-    as `drift_confirmed`.
+    `held`: where the states of keys are that are not in memory. `confirmed` is told as `drift_confirmed`.
     """
 
     def __init__(
@@ -47,7 +52,7 @@ class Detector:
         rule: Rule,
         *,
         from_empty: bool = False,
-        fetch: Callable[[str], KeyState | None] | None = None,
+        held: Held | None = None,
         confirmed: str = "off",
         log: UnverifiableLog | None = None,
     ) -> None:
@@ -55,7 +60,8 @@ class Detector:
         self.left = Watermark(Side.LEFT, from_empty=from_empty)
         self.right = Watermark(Side.RIGHT, from_empty=from_empty)
         self.verified_through = -INFINITY
-        self.keys = Keys(self.left, self.right, fetch)
+        self.keys = Keys(self.left, self.right, held)
+        self.mutes: list[Mute] = []
         self._schedule = Schedule()
         self._teller = Teller(rule, confirmed)
         self._judge = Judge(rule, self._teller, self.keys, self._schedule, log)
@@ -65,8 +71,8 @@ class Detector:
     # ---- inputs
 
     def observe(self, observation: Observation) -> list[Effect]:
-        """Take one observation of this rule in; told at most an incident, never a verdict (marks bring
-        those)."""
+        """Take one observation of this rule in; told at most an incident, never a verdict: those come with
+        marks."""
         if isinstance(observation, RowChange):
             return self._observe_change(observation)
         if isinstance(observation, EntryEvent):
@@ -74,22 +80,26 @@ class Detector:
         if isinstance(observation, EntryRead):
             return self._observe_read(observation)
         if isinstance(observation, RowAsOf):
-            self.keys.left_of(observation.key).waiting.append(observation)
+            left_side.hold_read(self.keys.left_of(observation.key), observation, self.left)
             self.keys.changed.left.add(observation.key)
+            self._schedule.put(observation.key, observation.read_at)
         elif isinstance(observation, EntryAsOf):
-            self.keys.right_of(observation.key).waiting.append(observation)
-            self.keys.changed.right.add(observation.key)
+            self._hold_read(observation)
         else:
             assert_never(observation)
-        self._schedule.put(observation.key, observation.read_at)
         return []
 
     def advance(self, mark: Mark) -> list[Effect]:
         """Move a side's watermark and judge every key that is due at or before T; others cost nothing."""
-        watermark = self.left if mark.side is Side.LEFT else self.right
-        effects: list[Effect] = []
-        for gap in watermark.advance(mark):
-            effects += self._lose(gap)
+        watermark = self._watermark_of(mark.side)
+        past = len(watermark.past)
+        effects: list[Effect] = [self._tell_loss(gap) for gap in watermark.advance(mark)]
+        if len(watermark.past) > past:
+            self._look_again(watermark)
+        self._judge_due(effects)
+        return effects
+
+    def _judge_due(self, effects: list[Effect]) -> None:
         through = min(self.left.at, self.right.at - self._before)
         if through > self.verified_through:
             self.verified_through = through
@@ -97,21 +107,56 @@ class Detector:
                 self._teller.decided = (through, self.left.at, self.right.at)
                 for key in self._schedule.take_due(through):
                     self._judge.judge(key, through, effects)
-        return effects
 
     def control(self, record: Control) -> list[Effect]:
-        """A seed that finished, or a declared loss of input."""
+        """A seed that finished, a declared loss of input, or a mute."""
         if isinstance(record, Gap):
-            return self._lose(record)
-        (self.left if record.side is Side.LEFT else self.right).seed(record.at)
+            watermark = self._watermark_of(record.side)
+            effects: list[Effect] = [self._tell_loss(gap) for gap in watermark.lose(record)]
+            self._judge_due(effects)
+            return effects
+        if isinstance(record, Seeded):
+            watermark = self._watermark_of(record.side)
+            past = len(watermark.past)
+            watermark.seed(record)
+            if len(watermark.past) > past:
+                self._look_again(watermark)
+        elif isinstance(record, Mute):
+            self._mute(record)
+        else:
+            assert_never(record)
+        return []
+
+    def _watermark_of(self, side: Side) -> Watermark:
+        return self.left if side is Side.LEFT else self.right
+
+    def _look_again(self, watermark: Watermark) -> None:
+        """After a seed, at the keys that waited for it. After a sweep that ends a loss, at every key: what it
+        did not meet is absent, and nothing else will say so; one in `SPREAD` a second."""
         for key in self._judge.one_sided:
             self._schedule.put(key, self.verified_through + 1)
         self._judge.one_sided.clear()
-        return []
+        if isinstance(watermark.past[-1], Sweep) and any(isinstance(event, Loss) for event in watermark.past):
+            for number, key in enumerate(self.keys.every()):
+                self._schedule.put(key, self.verified_through + 1 + number % SPREAD * SECOND)
+
+    def _mute(self, mute: Mute) -> None:
+        """In force for what is not judged yet: the key is looked at where the mute begins and ends."""
+        exemptions = self._judge.comparison.exemptions
+        if mute in exemptions:
+            return
+        exemptions.append(mute)
+        self.mutes.append(mute)
+        for key in self.keys.open if mute.key is None else (mute.key,):
+            self._schedule.put(key, max(mute.from_us, self.verified_through + 1))
 
     def tick(self, now_us: int) -> list[Effect]:
         """Processing time passes: which sides have fallen silent or speak again."""
         return [*self.left.tick(self.rule, now_us), *self.right.tick(self.rule, now_us)]
+
+    def finish_log(self) -> None:
+        """No more input follows: what is unknown still is in the log without an end."""
+        self._judge.note_open_ends()
 
     # ---- persistence
 
@@ -147,12 +192,15 @@ class Detector:
 
     def partition_state(self) -> list[object]:
         """What must be durable beside the keys, in plain types; written after them."""
-        return [self.left.plain(), self.right.plain()]
+        return [self.left.plain(), self.right.plain(), [list(mute) for mute in self.mutes]]
 
     def restore_partition(self, state: Sequence[Sequence[object]]) -> None:
         """The opposite of `partition_state`; T follows from the watermarks."""
-        for watermark, held in zip((self.left, self.right), state, strict=True):
-            watermark.restore(held)
+        left, right, mutes = state
+        self.left.restore(left)
+        self.right.restore(right)
+        self.mutes = [Mute(*mute) for mute in mutes]  # type: ignore[misc]
+        self._judge.comparison.exemptions += self.mutes
         self.verified_through = min(self.left.at, self.right.at - self._before)
 
     @property
@@ -186,10 +234,8 @@ class Detector:
         if is_lost:
             detail = "a before-image is not what was held"
             effects.append(self._incident(key, "continuity", Side.LEFT, at, detail))
-        if limit_versions(left.rows[change.row].versions, self.rule.max_versions):
-            effects.append(
-                self._incident(key, "too_hot", Side.LEFT, at, "too many versions wait to be judged")
-            )
+        if limit_versions(left.rows[change.row].versions, self.rule):
+            effects.append(self._incident(key, "too_hot", Side.LEFT, at, TOO_HOT))
         has_record = self.keys.live[key].record is not None
         self._schedule.put(key, at if has_record else at + self.rule.window.min_us - 1)
         return effects
@@ -202,36 +248,42 @@ class Detector:
             return []
         self.keys.changed.right.add(key)
         effects: list[Effect] = []
-        if limit_versions(right.versions, self.rule.max_versions):
-            effects.append(
-                self._incident(key, "too_hot", Side.RIGHT, at, "too many versions wait to be judged")
-            )
+        if limit_versions(right.versions, self.rule):
+            effects.append(self._incident(key, "too_hot", Side.RIGHT, at, TOO_HOT))
         self._schedule_right(key, at)
         return effects
 
     def _observe_read(self, read: EntryRead) -> list[Effect]:
-        right = self.keys.right_of(read.key)
-        at, is_unannounced = right_side.apply_read(right, read, self.right, self.keys.count)
-        if at is None:
+        key = read.key
+        outcome = right_side.apply_read(self.keys.right_of(key), read, self.right, self.keys.count)
+        if outcome.waits is not None:
+            self._hold_read(outcome.waits)
+        if outcome.at is None:
             return []
+        self.keys.changed.right.add(key)
+        if self.keys.live[key].record is not None:
+            self._schedule.put(key, max(outcome.at - self._before, self.verified_through + 1))
+        if not outcome.is_lost:
+            return []
+        self._schedule_right(key, outcome.at)
+        detail = "an entry changed and no event told of it"
+        return [self._incident(key, "continuity", Side.RIGHT, outcome.at, detail)]
+
+    def _hold_read(self, read: EntryAsOf) -> None:
+        waiting = self.keys.right_of(read.key).waiting
+        if read not in waiting:
+            waiting.append(read)
         self.keys.changed.right.add(read.key)
-        if is_unannounced:
-            self._schedule_right(read.key, at)
-        elif self.keys.live[read.key].record is not None:
-            self._schedule.put(read.key, max(at - self._before, self.verified_through + 1))
-        return []
+        self._schedule.put(read.key, read.read_at - self._before)
 
     def _schedule_right(self, key: str, at: int) -> None:
         has_record = self.keys.live[key].record is not None
         self._schedule.put(key, at - self._before if has_record else at + self._after)
 
-    def _lose(self, gap: Gap) -> list[Effect]:
-        watermark = self.left if gap.side is Side.LEFT else self.right
-        start, until = watermark.lose(gap)
+    def _tell_loss(self, gap: Gap) -> Incident:
         self.keys.count("gaps")
-        return [
-            Incident(self.rule.id, None, gap.cause, gap.side, start, until, "input of the source was lost")
-        ]
+        start, until = gap.from_us or 0, gap.until_us
+        return Incident(self.rule.id, None, gap.cause, gap.side, start, until, "input of the source was lost")
 
     def _incident(self, key: str, cause: str, side: Side, at: int, detail: str) -> Incident:
         self.keys.count("lost" if cause == "continuity" else cause)

@@ -86,6 +86,7 @@ class Teller:
         if self._reopens(record, segment.start) and record is not None:
             record.state, record.since, record.until = "open", segment.start, None
             record.flaps += 1
+            record.is_doubted = False
             return self._tell(key, record, "reopened", segment, differences_of(self.rule, segment, []))
         episode = derive_id(self.rule.id, key, segment.start)
         state.record = record = EpisodeRecord(segment.start, "open", episode, segment.start)
@@ -113,11 +114,7 @@ class Teller:
         record.last = found
         if found:
             record.severity = max((str(difference["severity"]) for difference in found), key=RANK.__getitem__)
-        cause = None
-        if transition == "resolved":
-            cause = "left_moved" if segment.left[0] == segment.start else "right_moved"
-            if self.rule.exemptions and segment.start in {e.from_us for e in self.rule.exemptions}:
-                cause = "exempted"
+        cause = _cause_of(record, segment) if transition == "resolved" else None
         sequence = record.sequence
         record.sequence += 1
         value: dict[str, object] = {
@@ -145,6 +142,15 @@ class Teller:
         }
         ce_id = derive_id(record.episode, sequence)
         return Transition(ce_id, f"drift.mismatch.{transition}", format_time(segment.start), headers, value)
+
+
+def _cause_of(record: EpisodeRecord, segment: Segment) -> str:
+    """Why an episode ended where the segment begins."""
+    if record.is_doubted:
+        return "input_lost"
+    if segment.left[0] == segment.start:
+        return "left_moved"
+    return "exempted" if segment.mask else "right_moved"
 
 
 def _linked_of(piece: Piece) -> object:

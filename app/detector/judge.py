@@ -9,8 +9,9 @@ from app.detector import right as right_side
 from app.detector.episode import Teller
 from app.detector.keys import Keys
 from app.detector.model import ABSENT, INFINITY, UNKNOWN, Effect, EpisodeForgotten, Incident, Rule, Side
+from app.detector.right import find_unsettled
 from app.detector.schedule import Schedule
-from app.detector.segments import Comparison, find_cover, find_segments
+from app.detector.segments import OK, UNVERIFIABLE, Comparison, Segment, find_cover, find_segments
 from app.detector.stretches import Drifting, find_turns
 from app.detector.timeline import KeyState, Piece, RowState, forget_versions, merge_rows
 from app.detector.unverifiable import UnverifiableLog
@@ -27,7 +28,7 @@ class Judge:
         self.rule, self.teller, self.keys, self.schedule, self.log = rule, teller, keys, schedule, log
         self.comparison = Comparison(rule)
         self.one_sided: set[str] = set()
-        """Keys with a side that was never heard of and is not seeded: looked at again once it is."""
+        """Keys of which a side is unknown for want of a seed: looked at again once it is seeded."""
         self._buried: list[tuple[str, int]] = []
 
     def judge(self, key: str, through: int, effects: list[Effect]) -> None:
@@ -36,8 +37,10 @@ class Judge:
         state = self.keys.hold(key)
         self._settle_reads(key, state, through, effects)
         judged, end = _judged_through(state), through + 1
+        if state.right is not None and state.right.waiting:
+            end = min(end, find_unsettled(state.right) - self.comparison.before)
         if end <= judged:
-            self.schedule.put(key, judged)
+            self.schedule.put(key, max(judged, through + 1))
             return
         sides = self._sides(key, state)
         is_open = state.record is not None and state.record.state == "open"
@@ -51,6 +54,17 @@ class Judge:
             self.keys.changed.records.add(key)
         self._forget_versions(key, state, judged)
         self._plan(key, state, min(cover, self._bury(key, state, judged)), through)
+
+    def note_open_ends(self) -> None:
+        """What could not be judged and is unknown still has no end yet, however long nobody has looked."""
+        if self.log is None:
+            return
+        for key, side, start in list(self.log.pieces):
+            state = self.keys.find(key)
+            if state is not None:
+                last = self._sides(key, state)[side is Side.RIGHT][-1]
+                if last[2] == UNKNOWN and last[0] == start:
+                    self.log.pieces[key, side, start] = INFINITY
 
     def delete_buried(self) -> list[Effect]:
         """Delete the records whose horizons have become durable since they were buried."""
@@ -74,13 +88,14 @@ class Judge:
                 if left_side.settle_read(left, row, keys.left, keys.count):
                     effects.append(self._as_of(key, Side.LEFT, row.read_at, "row is not what was held"))
         if right is not None and right.waiting:
-            for entry in [read for read in right.waiting if read.read_at <= through]:
+            for entry in [read for read in right.waiting if read.read_at <= keys.right.at]:
                 right.waiting.remove(entry)
                 keys.changed.right.add(key)
                 if right_side.settle_read(right, entry, keys.count):
                     effects.append(self._as_of(key, Side.RIGHT, entry.read_at, "entry is not what was held"))
 
     def _as_of(self, key: str, side: Side, at: int, detail: str) -> Incident:
+        self.keys.count("lost")
         return Incident(self.rule.id, key, "as_of", side, at, at, detail)
 
     def _sides(self, key: str, state: KeyState) -> Sides:
@@ -88,12 +103,13 @@ class Judge:
         left: Sequence[Piece] = self.keys.left.unheard
         right: Sequence[Piece] = self.keys.right.unheard
         if state.left is not None and state.left.rows:
-            left = merge_rows(state.left.rows)
-        elif left[-1][2] == UNKNOWN:
-            self.one_sided.add(key)
+            others = self.keys.left.unheard if state.left.others is None else state.left.others
+            left = merge_rows(state.left.rows, others)
+        elif state.left is not None and state.left.others is not None:
+            left = state.left.others
         if state.right is not None:
             right = state.right.versions
-        elif right[-1][2] == UNKNOWN:
+        if left[-1][2] == UNKNOWN or right[-1][2] == UNKNOWN:
             self.one_sided.add(key)
         return left, right
 
@@ -104,11 +120,14 @@ class Judge:
         change)."""
         segments, later = find_segments(self.comparison, key, *sides, span)
         if self.log is not None:
-            self.log.note(key, sides, span, segments)
-        is_open = state.record is not None and state.record.state == "open"
+            self.log.note(key, sides, (span[1], span[1] + self.comparison.before), segments)
+        record = state.record
+        is_open = record is not None and record.state == "open"
+        if record is not None and is_open and not record.is_doubted:
+            record.is_doubted = self._is_unknown_at(key, sides, record.since)
+            if record.is_doubted:
+                self.keys.changed.records.add(key)
         verdicts = find_turns(self.rule, segments, is_open=is_open, end=span[1], later=later)
-        if verdicts.transient:
-            self.keys.count("transient", verdicts.transient)
         for turn in verdicts.turns:
             tell = self.teller.drifting if type(turn) is Drifting else self.teller.in_sync
             told = tell(key, state, turn.segment)
@@ -116,11 +135,48 @@ class Judge:
                 self.keys.count(str(told.value["transition"]))
                 self.keys.changed.records.add(key)
                 effects.append(told)
+        exempt = (
+            self._count_exempt(key, sides, segments, verdicts.judged) if self.comparison.exemptions else 0
+        )
+        if verdicts.transient or exempt:
+            self.keys.count("transient", verdicts.transient)
+            self.keys.count("exempt", exempt)
+            self._move_horizon(key, state, verdicts.judged)
         if state.record is not None and state.record.state == "open":
             self.keys.open[key] = state.record.severity
         else:
             self.keys.open.pop(key, None)
         return verdicts.judged, verdicts.later
+
+    def _is_unknown_at(self, key: str, sides: Sides, at: int) -> bool:
+        """Was an instant that had been judged proven unknown since? False where it is forgotten."""
+        if sides[0][0][0] > at:
+            return False
+        [segment], _ = find_segments(self.comparison, key, *sides, (at, at + 1))
+        return segment.kind == UNVERIFIABLE
+
+    def _count_exempt(self, key: str, sides: Sides, segments: Sequence[Segment], judged: int) -> int:
+        """How many stretches that an exemption excuses begin before `judged`; one that began before the first
+        segment has been counted."""
+        was_excused, begun = False, 0
+        start = segments[0].start
+        if segments[0].kind == OK and segments[0].mask and sides[0][0][0] < start:
+            [before], _ = find_segments(self.comparison, key, *sides, (start - 1, start))
+            was_excused = before.kind == OK and before.mask != 0
+        for segment in segments:
+            is_excused = segment.kind == OK and segment.mask != 0
+            begun += is_excused and not was_excused and segment.start < judged
+            was_excused = is_excused
+        return begun
+
+    def _move_horizon(self, key: str, state: KeyState, judged: int) -> None:
+        """What was counted is not judged again."""
+        if state.left is not None:
+            state.left.horizon = max(state.left.horizon, judged)
+            self.keys.changed.left.add(key)
+        elif state.right is not None:
+            state.right.horizon = max(state.right.horizon, judged)
+            self.keys.changed.right.add(key)
 
     def _forget_versions(self, key: str, state: KeyState, judged: int) -> None:
         """Drop what can no longer matter; a side's horizon is the moment up to which its key had been
@@ -147,12 +203,7 @@ class Judge:
         if judged <= gone:
             return gone
         if state_horizon(state) < record.until:
-            if state.left is not None:
-                state.left.horizon = judged
-                self.keys.changed.left.add(key)
-            elif state.right is not None:
-                state.right.horizon = judged
-                self.keys.changed.right.add(key)
+            self._move_horizon(key, state, judged)
         self._buried.append((key, record.until))
         return INFINITY
 
@@ -162,14 +213,15 @@ class Judge:
         if right is not None:
             if len(right.versions) > 1:
                 due = min(due, right.versions[-1].at + self.comparison.after)
-            if right.waiting:
-                due = min(due, *(entry.read_at for entry in right.waiting))
+            for entry in right.waiting:
+                due = min(due, entry.read_at - self.comparison.before)
         if left is not None:
+            wait = 0 if state.record is not None else max(self.rule.window.min_us - 1, 0)
             for row in left.rows.values():
                 if len(row.versions) > 1:
-                    due = min(due, row.versions[-1].at)
-            if left.waiting:
-                due = min(due, *(read.read_at for read in left.waiting))
+                    due = min(due, _next_move(row, through) + wait)
+            for read in left.waiting:
+                due = min(due, read.read_at)
         if due < INFINITY:
             self.schedule.put(key, max(due, through + 1))
         elif state.record is None:
@@ -211,6 +263,14 @@ class Judge:
         if self.keys.left.unheard[-1].value != ABSENT or self.keys.right.unheard[-1].value != ABSENT:
             return False
         return state.right is None or state.right.versions[-1].value == ABSENT
+
+
+def _next_move(row: RowState, through: int) -> int:
+    """When the first version after T begins; where none does, that of the newest: older ones can go then."""
+    for version in row.versions:
+        if version.at > through:
+            return version.at
+    return row.versions[-1].at
 
 
 def state_horizon(state: KeyState) -> int:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 from app.detector.timeline import KeyState, LeftState, RightState
-from app.detector.watermark import Watermark, overlay_gaps
+from app.detector.watermark import Loss, Watermark, lay_loss, lay_sweep
 
-LIVE_STATES = 10_000
+LIVE_STATES: Final = 10_000
 """How many decoded key states stay in memory between steps where they can be fetched again."""
+
+
+class Held(NamedTuple):
+    """Where states are held beside memory: `fetch` gives one (None where there is none), `keys` names all."""
+
+    fetch: Callable[[str], KeyState | None]
+    keys: Callable[[], Iterable[str]]
 
 
 class Changed(NamedTuple):
@@ -22,12 +29,10 @@ class Changed(NamedTuple):
 
 
 class Keys:
-    """`live` holds decoded states; what a gap made unknown is laid over a state whenever it is touched."""
+    """`live` holds decoded states; what was lost is laid over a state when it is next touched, once."""
 
-    def __init__(
-        self, left: Watermark, right: Watermark, fetch: Callable[[str], KeyState | None] | None
-    ) -> None:
-        self.left, self.right, self.fetch = left, right, fetch
+    def __init__(self, left: Watermark, right: Watermark, held: Held | None) -> None:
+        self.left, self.right, self.held = left, right, held
         self.live: dict[str, KeyState] = {}
         self.changed = Changed(set(), set(), set())
         self.counts: defaultdict[str, int] = defaultdict(int)
@@ -41,12 +46,15 @@ class Keys:
     def find(self, key: str) -> KeyState | None:
         """The state of a key; None where nothing is held."""
         state = self.live.get(key)
-        if state is None and self.fetch is not None:
-            state = self.fetch(key)
+        if state is None and self.held is not None:
+            state = self.held.fetch(key)
             if state is not None:
                 self.live[key] = state
-        if state is not None and (self.left.gaps or self.right.gaps):
-            self._apply_gaps(state)
+        if state is not None and (self.left.past or self.right.past):
+            if state.left is not None and state.left.laid < len(self.left.past):
+                self._lay_left(state.left)
+            if state.right is not None and state.right.laid < len(self.right.past):
+                self._lay_right(state.right)
         return state
 
     def hold(self, key: str) -> KeyState:
@@ -60,15 +68,19 @@ class Keys:
         """The left side of a key, made where it was never heard of."""
         state = self.hold(key)
         if state.left is None:
-            state.left = LeftState()
+            state.left = LeftState(laid=len(self.left.past))
         return state.left
 
     def right_of(self, key: str) -> RightState:
         """The right side of a key, made where it was never heard of."""
         state = self.hold(key)
         if state.right is None:
-            state.right = RightState(self.right.unheard[:])
+            state.right = RightState(self.right.unheard[:], laid=len(self.right.past))
         return state.right
+
+    def every(self) -> list[str]:
+        """Every key of which something is held."""
+        return list(self.live if self.held is None else {*self.live, *self.held.keys()})
 
     def drop(self, key: str) -> None:
         """Forget a key on both sides."""
@@ -80,12 +92,31 @@ class Keys:
     def let_go(self) -> None:
         """Free the decoded states when there are many and each can be fetched again; only when all are
         durable."""
-        if self.fetch is not None and len(self.live) > LIVE_STATES:
+        if self.held is not None and len(self.live) > LIVE_STATES:
             self.live.clear()
 
-    def _apply_gaps(self, state: KeyState) -> None:
-        if state.left is not None and self.left.gaps:
-            for row in state.left.rows.values():
-                row.versions = overlay_gaps(row.versions, self.left.gaps)
-        if state.right is not None and self.right.gaps:
-            state.right.versions = overlay_gaps(state.right.versions, self.right.gaps)
+    def _lay_left(self, left: LeftState) -> None:
+        """A row with a read that waits has been met by the sweep."""
+        for event in self.left.past[left.laid :]:
+            if isinstance(event, Loss):
+                for row in left.rows.values():
+                    row.versions = lay_loss(row.versions, event)
+                    row.position = -1 if event.ends_epoch else row.position
+                left.others = None if left.others is None else lay_loss(left.others, event)
+                continue
+            met = {read.row for read in left.waiting}
+            for row_id, row in left.rows.items():
+                if row_id not in met:
+                    lay_sweep(row.versions, event.through)
+            if left.others is not None:
+                lay_sweep(left.others, event.since)
+        left.laid = len(self.left.past)
+
+    def _lay_right(self, right: RightState) -> None:
+        for event in self.right.past[right.laid :]:
+            if isinstance(event, Loss):
+                right.versions = lay_loss(right.versions, event)
+                right.position = -1 if event.ends_epoch else right.position
+            elif not right.waiting:
+                lay_sweep(right.versions, event.through)
+        right.laid = len(self.right.past)

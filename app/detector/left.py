@@ -1,11 +1,10 @@
-"""What observations do to the left side of a key: changes in the log's order, and as-of reads that check
-them."""
+"""What observations do to the left side of a key: changes in the log's order, as-of reads that check them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from app.detector.model import ABSENT, UNKNOWN, RowAsOf, RowChange
+from app.detector.model import ABSENT, INFINITY, UNKNOWN, RowAsOf, RowChange
 from app.detector.timeline import LeftState, RowState, Version, insert, is_visible
 from app.detector.watermark import Watermark
 
@@ -18,11 +17,14 @@ def apply_change(
 ) -> tuple[int | None, bool]:
     """(the time of the version that changed the timeline, or None; whether the change proves lost input).
 
-    A change not newer than what its row has shown is dropped and counted: replays repeat positions.
+    A change not newer than what its row has shown is dropped and counted: replays repeat positions. A row
+    that is heard of for the first time by a change of what it held cannot have been absent before.
     """
     row = left.rows.get(change.row)
     if row is None:
         row = left.rows[change.row] = RowState(-1, watermark.unheard[:])
+        if change.before is None and change.lsn > 0 and not watermark.from_empty:
+            row.versions = [Version(-INFINITY, -1, UNKNOWN, None)]
     elif change.lsn <= row.position:
         count("seen")
         return None, False
@@ -41,24 +43,40 @@ def apply_change(
     return (at if changed or is_lost else None), is_lost
 
 
+def hold_read(left: LeftState, read: RowAsOf, watermark: Watermark) -> None:
+    """Let a read wait for the mark that it needs. Its row has been heard of: from now on no seed makes it
+    absent."""
+    if read not in left.waiting:
+        left.waiting.append(read)
+    if read.row is not None and read.row not in left.rows:
+        left.rows[read.row] = RowState(-1, watermark.unheard[:])
+
+
 def settle_read(left: LeftState, read: RowAsOf, watermark: Watermark, count: Count) -> bool:
     """Compare what a snapshot saw with what is held for it; True where the read proves lost input.
 
-    Every row of the key is meant where the snapshot saw none (`read.row` None). Call once the watermark has
-    passed `read.read_at`.
+    Where the snapshot saw none (`read.row` None), every row of the key is meant, heard of or not. Call once
+    the watermark has passed `read.read_at`.
     """
+    if read.row is None:
+        _settle_others(left, read, watermark)
     lost = False
-    if read.row is not None and read.row not in left.rows:
-        left.rows[read.row] = RowState(-1, watermark.unheard[:])
     for row in _rows_meant(left, read):
         lost = _check_row(row, read, count) or lost
     return lost
 
 
+def _settle_others(left: LeftState, read: RowAsOf, watermark: Watermark) -> None:
+    """No row at all: those never heard of are absent from the read on, where they were unknown."""
+    held = left.others if left.others is not None else watermark.unheard
+    if held[-1].value == UNKNOWN and held[-1].at < read.read_at:
+        left.others = [*held, Version(read.read_at, -1, ABSENT, None)]
+
+
 def _rows_meant(left: LeftState, read: RowAsOf) -> Iterator[RowState]:
     if read.row is None:
         yield from left.rows.values()
-    else:
+    elif read.row in left.rows:
         yield left.rows[read.row]
 
 
@@ -75,12 +93,17 @@ def _check_row(row: RowState, read: RowAsOf, count: Count) -> bool:
     if held.value == value:
         count("as_of_confirmed")
         return False
-    until = versions[i + 1].at if i + 1 < len(versions) else None
+    until = versions[i + 1].at if i + 1 < len(versions) else INFINITY
     is_lost = held.value != UNKNOWN
+    if is_lost and until <= read.read_at:
+        # the clocks of two commits may stand the wrong way round, and the later one then takes the place of
+        # the earlier one: the version that the snapshot saw may be one that is not held
+        count("as_of_inconclusive")
+        return False
     if is_lost:
         versions[i] = held._replace(value=UNKNOWN)
     at = max(read.read_at, held.at + 1)
-    if until is None or at < until:
+    if at < until:
         versions.insert(i + 1, Version(at, held.position, value, None))
     count("as_of_repaired" if is_lost else "as_of_learned")
     return is_lost

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from app.detector.detector import Detector
-from app.detector.model import Effect, Gap, Input, Mark, Seeded, Side
+from app.detector.model import Effect, Gap, Input, Mark, Mute, Seeded, Side
 
 
 class Panel:
@@ -24,7 +24,7 @@ class Panel:
         if type(message) is Gap:
             fed = [detector for detector in self.detectors.values() if _is_fed(detector, message)]
             return [effect for detector in fed for effect in detector.control(message)]
-        if type(message) is Seeded:
+        if type(message) is Seeded or type(message) is Mute:
             found = self.detectors.get(message.rule)
             return found.control(message) if found is not None else []
         concerned = self.detectors.get(message.rule)  # type: ignore[union-attr]

@@ -1,11 +1,12 @@
-"""What observations do to the right side of a key: events open versions, reads fill them, as-of reads check
-them."""
+"""What observations do to the right side of a key: events open versions, reads fill them and check them."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from app.detector.left import Count
-from app.detector.model import INFINITY, UNKNOWN, EntryAsOf, EntryEvent, EntryRead, Value
-from app.detector.timeline import RightState, Version, insert
+from app.detector.model import ABSENT, INFINITY, UNKNOWN, EntryAsOf, EntryEvent, EntryRead
+from app.detector.timeline import RightState, Version
 from app.detector.watermark import Watermark
 
 
@@ -36,26 +37,49 @@ def apply_event(right: RightState, event: EntryEvent, watermark: Watermark, coun
     return at
 
 
-def apply_read(
-    right: RightState, read: EntryRead, watermark: Watermark, count: Count
-) -> tuple[int | None, bool]:
-    """(the time from which the timeline changed, or None; whether an unannounced change was found).
+class ReadOutcome(NamedTuple):
+    """What a read did. `at`: the time from which the timeline changed, None where it did not. `waits`: what
+    has to wait for a mark. `is_lost`: it proves lost input."""
 
-    Fills every unknown piece with modified <= beginning <= read; with none to fill it is stale, or, newer
-    than all that is held, a change that no event told of.
+    at: int | None
+    waits: EntryAsOf | None
+    is_lost: bool
+
+
+def apply_read(right: RightState, read: EntryRead, watermark: Watermark, count: Count) -> ReadOutcome:
+    """Fill every unknown piece with modified <= beginning <= read.
+
+    A change that no event has told of yet waits: its event may come until the mark of its ledger, and after
+    that it is proven unannounced. So is, at once, one older than the newest event. An absence waits for the
+    mark of the ledger that it was read at: an entry does not tell when it was removed, and until then another
+    event may. A read that has nothing to fill is stale.
     """
     modified = read.modified_ledger
     if modified < 0:
         modified = _newest_position(right, read.read_ledger)
+    statement = EntryAsOf(
+        read.rule, read.key, read.value, modified, read.modified_at, read.read_ledger, read.read_at
+    )
     if modified > right.position:
-        count("unannounced")
-        return _announce(right, read, watermark), True
-    first = fill_unknown(right, modified, read.read_ledger, read.value)
+        if read.modified_at is not None:
+            statement = statement._replace(read_ledger=modified, read_at=read.modified_at)
+        return ReadOutcome(None, statement, False)
+    if read.value == ABSENT and read.read_ledger > modified and read.read_at > watermark.at:
+        return ReadOutcome(None, statement._replace(modified_at=None), False)
+    first = fill_unknown(right, statement)
     if first is None:
         count("stale")
-        return None, False
+        return ReadOutcome(None, None, False)
     right.certain = max(right.certain, read.read_at)
-    return first, False
+    silent = _find_silent(right, statement)
+    if silent is None:
+        return ReadOutcome(first, None, False)
+    is_lost = right.versions[silent].value != UNKNOWN
+    first = right.versions[silent].at
+    _begin(right, statement, silent)
+    if is_lost:
+        count("unannounced")
+    return ReadOutcome(first, None, is_lost)
 
 
 def _newest_position(right: RightState, ledger: int) -> int:
@@ -66,33 +90,18 @@ def _newest_position(right: RightState, ledger: int) -> int:
     return right.versions[0].position
 
 
-def _announce(right: RightState, read: EntryRead, watermark: Watermark) -> int:
-    """A value that no event told of: what lies between the last certain moment and its beginning is
-    unverifiable."""
-    versions = right.versions
-    began = read.modified_at if read.modified_at is not None else read.read_at
-    at = max(began, versions[-1].at, watermark.at + 1)
-    since = max(right.certain, versions[-1].at, watermark.at) + 1
-    if right.position >= 0 and since < at:
-        versions.append(Version(since, right.position, UNKNOWN, None))
-    right.position = read.modified_ledger
-    insert(versions, Version(at, read.modified_ledger, read.value, (None, read.event_id)))
-    right.certain = max(right.certain, read.read_at)
-    return at
-
-
-def fill_unknown(right: RightState, modified: int, read: int, value: Value) -> int | None:
-    """Fill the unknown pieces that began in ledgers [modified, read]; equal neighbours merge and keep the
-    first one's trace. The time of the first one filled; None where there was none."""
+def fill_unknown(right: RightState, read: EntryAsOf) -> int | None:
+    """Fill the unknown pieces that events began in ledgers [modified, read]; equal neighbours merge and keep
+    the first one's trace. The time of the first one filled; None where there was none."""
     versions, first = right.versions, None
     for i in range(len(versions) - 1, -1, -1):
         version = versions[i]
-        if version.position < modified:
+        if version.position < read.modified_ledger:
             break
-        if version.value == UNKNOWN and version.position <= read and version.trace is not None:
-            versions[i] = version._replace(value=value)
+        if version.value == UNKNOWN and version.position <= read.read_ledger and version.trace is not None:
+            versions[i] = version._replace(value=read.value)
             first = version.at
-            if i + 1 < len(versions) and versions[i + 1].value == value:
+            if i + 1 < len(versions) and versions[i + 1].value == read.value:
                 del versions[i + 1]
     if first is not None:
         _merge_from(versions, first)
@@ -107,8 +116,20 @@ def _merge_from(versions: list[Version], first: int) -> None:
             return
 
 
+def find_unsettled(right: RightState) -> int:
+    """The beginning of the first piece that a waiting absence may fill; INFINITY where there is none."""
+    first = INFINITY
+    for read in right.waiting:
+        if read.value == ABSENT and read.modified_at is None and read.modified_ledger >= 0:
+            for version in right.versions:
+                if version.value == UNKNOWN and version.position >= read.modified_ledger:
+                    first = min(first, version.at)
+    return first
+
+
 def settle_read(right: RightState, read: EntryAsOf, count: Count) -> bool:
-    """Compare what one ledger held with what is held for it; True where the read proves lost input."""
+    """Compare what an entry was from its modification to `read_ledger` with what is held; True where that
+    proves lost input. Never moves the position."""
     versions = right.versions
     i = len(versions) - 1
     while i >= 0 and (versions[i].position > read.read_ledger or versions[i].at > read.read_at):
@@ -117,35 +138,62 @@ def settle_read(right: RightState, read: EntryAsOf, count: Count) -> bool:
         count("as_of_inconclusive")
         return False
     held = versions[i]
+    if held.value == UNKNOWN and held.trace is not None:
+        is_dated = read.modified_ledger >= 0 and read.value != ABSENT
+        modified = read.modified_ledger if is_dated else held.position
+        if fill_unknown(right, read._replace(modified_ledger=modified)) is not None:
+            count("as_of_learned")
+            right.certain = max(right.certain, read.read_at)
+            return False
     if held.value == read.value:
-        right.certain = max(right.certain, read.read_at)
-        count("as_of_confirmed")
-        return False
-    modified = read.modified_ledger if read.modified_ledger >= 0 else held.position
-    if held.value == UNKNOWN and fill_unknown(right, modified, read.read_ledger, read.value) is not None:
-        right.certain = max(right.certain, read.read_at)
-        count("as_of_learned")
-        return False
-    is_lost = held.value != UNKNOWN
-    if is_lost:
-        certain = max(right.certain, held.at)
-        if certain > held.at:
-            versions.insert(i + 1, Version(certain, held.position, UNKNOWN, None))
-            i += 1
-        else:
-            versions[i] = held._replace(value=UNKNOWN)
+        if i == len(versions) - 1:
+            right.certain = max(right.certain, read.read_at)
+        silent = _find_silent(right, read)
+        if silent is None:
+            count("as_of_confirmed")
+            return False
+        i = silent
+    is_lost = versions[i].value != UNKNOWN
     _begin(right, read, i)
     count("as_of_repaired" if is_lost else "as_of_learned")
     return is_lost
 
 
-def _begin(right: RightState, read: EntryAsOf, i: int) -> None:
-    """The read value begins inside the unknown piece `i`: when it was modified, where that is known, else
-    when it was read."""
+def _find_silent(right: RightState, read: EntryAsOf) -> int | None:
+    """The piece inside which the value that was read must have begun, though no event told of that. (None for
+    an absence: its ledger is that of the event that made somebody look.)"""
     versions = right.versions
-    until = versions[i + 1].at if i + 1 < len(versions) else INFINITY
-    known_since = read.modified_at if read.modified_at is not None else read.read_at
-    at = max(known_since, versions[i].at + 1)
+    if read.value == ABSENT:
+        return None
+    i = len(versions) - 1
+    while i >= 0 and versions[i].position >= read.modified_ledger:
+        i -= 1
+    if i < 0 or i == len(versions) - 1 or versions[i].value == read.value:
+        return None
+    following = versions[i + 1]
+    if following.position == read.modified_ledger:
+        return None
+    return None if read.modified_at is not None and following.at <= read.modified_at else i
+
+
+def _begin(right: RightState, read: EntryAsOf, i: int) -> None:
+    """The read value begins inside piece `i`: when it was modified, where that is known, else when it was
+    read. What the piece was between the last certain moment and then is unknown."""
+    versions = right.versions
+    held = versions[i]
+    is_newest = i == len(versions) - 1
+    until = INFINITY if is_newest else versions[i + 1].at
+    at = max(read.read_at if read.modified_at is None else read.modified_at, held.at)
+    pieces: list[Version] = []
+    certain = held.at
+    if held.value != UNKNOWN and is_newest and held.at <= right.certain < min(at, read.read_at):
+        certain = right.certain + 1
+        pieces.append(held)
+    if certain < at:
+        trace = held.trace if held.value == UNKNOWN else None
+        pieces.append(Version(certain, held.position, UNKNOWN, trace))
     if at < until:
-        versions.insert(i + 1, Version(at, max(read.modified_ledger, versions[i].position), read.value, None))
-    right.certain = max(right.certain, read.read_at)
+        pieces.append(Version(at, max(read.modified_ledger, held.position), read.value, None))
+    versions[i : i + 1] = pieces
+    if is_newest:
+        right.certain = max(right.certain, read.read_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from app.detector.model import INFINITY, OUT, UNKNOWN, Rule, Value
+from app.detector.model import INFINITY, OUT, UNKNOWN, Exemption, Mute, Rule, Value
 from app.detector.timeline import Piece
 from app.detector.values import are_equal
 
@@ -15,8 +15,8 @@ OK, UNVERIFIABLE, BAD = "ok", "unknown", "bad"
 
 
 class Segment(NamedTuple):
-    """[start, until) with one verdict. `mask`: the fields in violation (bad only); the versions in force at
-    `start`."""
+    """[start, until) with one verdict. `mask`: the fields in violation (bad), or those that only an exemption
+    excuses (ok). `left`, `right`: the versions in force at `start`."""
 
     start: int
     until: int
@@ -37,7 +37,7 @@ class Comparison:
         self.before = rule.window.lead_us + rule.window.skew_us
         self.after = rule.window.lag_us + rule.window.skew_us
         self.inexact = tuple(i for i, field in enumerate(rule.fields) if not field.is_exact)
-        self.exemptions = rule.exemptions
+        self.exemptions: list[Exemption | Mute] = list(rule.exemptions)
         self.names = {"existence": EXISTENCE} | {field.name: 1 << i for i, field in enumerate(rule.fields)}
 
     def agreeing(self, left: Value, right: Value) -> int:
@@ -62,7 +62,7 @@ class Comparison:
         mask = 0
         for exemption in self.exemptions:
             if exemption.key in (None, key) and exemption.from_us <= at < exemption.until_us:
-                if not exemption.fields:
+                if isinstance(exemption, Mute) or not exemption.fields:
                     return EXISTENCE | self.full
                 for name in exemption.fields:
                     mask |= self.names[name]
@@ -74,7 +74,7 @@ def find_cover(
 ) -> int | None:
     """The common case, whole values only: the moment up to which everything is in sync, or None: look closer.
 
-    INFINITY: in sync for good. Pieces of unknown value are left to `find_segments`.
+    INFINITY: as long as both sides stay as they are. Pieces of unknown value are left to `find_segments`.
     """
     before, after, last = comparison.before, comparison.after, len(left) - 1
     for i, piece in enumerate(left):
@@ -126,12 +126,12 @@ def find_segments(
             j += 1
         kind, mask = _judge_instant(comparison, (i, left[i][2]), right, start, agreements)
         if mask and comparison.exemptions:
-            mask &= ~comparison.exempt(key, start)
-            kind = kind if mask else OK
-        if segments and segments[-1].kind == kind != BAD:
+            published = mask & ~comparison.exempt(key, start)
+            kind, mask = (BAD, published) if published else (OK, mask)
+        if kind != BAD and segments and (segments[-1].kind, segments[-1].mask) == (kind, mask):
             segments[-1] = segments[-1]._replace(until=until)
         else:
-            segments.append(Segment(start, until, kind, mask if kind == BAD else 0, left[i], right[j]))
+            segments.append(Segment(start, until, kind, mask, left[i], right[j]))
     return segments, later
 
 
@@ -160,8 +160,8 @@ def _judge_instant(
 ) -> tuple[str, int]:
     """InSync at one instant: the verdict and the mask of the fields that nothing within the window equals.
 
-    `left`: the index and value of the piece in force; `agreements` remembers pairs of pieces already
-    compared.
+    `left`: the index and value of the piece in force; `agreements` remembers the pairs of pieces that are
+    compared already.
     """
     i, value = left
     if value == UNKNOWN:

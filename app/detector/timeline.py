@@ -1,5 +1,4 @@
-"""The state of one key: versions of its rows and of its entry, its episode record; how versions are
-inserted."""
+"""The state of one key: the versions of its rows and of its entry, and its episode record."""
 
 from __future__ import annotations
 
@@ -15,6 +14,7 @@ from app.detector.model import (
     EntryAsOf,
     RowAsOf,
     RowId,
+    Rule,
     Snapshot,
     Value,
 )
@@ -66,28 +66,30 @@ class RowState:
 class LeftState:
     """All rows under a key. `horizon`: the moment up to which the key had been judged when it last forgot.
 
-    `waiting`: as-of reads that wait for a mark later than their `read_at`.
+    `others`: the timeline of the rows never heard of, where it is not the partition's. `waiting`: as-of reads
+    that wait for a mark later than their `read_at`. `laid`: how much of the side's past is laid over it.
     """
 
-    __slots__ = ("horizon", "rows", "waiting")
+    __slots__ = ("horizon", "laid", "others", "rows", "waiting")
 
     def __init__(
         self,
         horizon: int = -INFINITY,
         rows: dict[RowId, RowState] | None = None,
         waiting: list[RowAsOf] | None = None,
+        laid: int = 0,
+        others: list[Version] | None = None,
     ) -> None:
-        self.horizon = horizon
+        self.horizon, self.laid, self.others = horizon, laid, others
         self.rows: dict[RowId, RowState] = {} if rows is None else rows
         self.waiting: list[RowAsOf] = [] if waiting is None else waiting
 
 
 class RightState:
-    """The entry under a key. `position`: the newest ledger heard of; `certain`: the newest close time at
-    which the
-    value was read and known."""
+    """The entry under a key. `position`: the newest ledger that an event told of; `certain`: the newest close
+    time at which the newest value was read and known. `waiting`, `laid`: as on the left."""
 
-    __slots__ = ("certain", "horizon", "position", "versions", "waiting")
+    __slots__ = ("certain", "horizon", "laid", "position", "versions", "waiting")
 
     def __init__(
         self,
@@ -95,20 +97,32 @@ class RightState:
         horizon: int = -INFINITY,
         position: int = -1,
         certain: int = -INFINITY,
-        waiting: list[EntryAsOf] | None = None,
+        laid: int = 0,
     ) -> None:
         self.versions = versions
-        self.horizon, self.position, self.certain = horizon, position, certain
-        self.waiting: list[EntryAsOf] = [] if waiting is None else waiting
+        self.horizon, self.position, self.certain, self.laid = horizon, position, certain, laid
+        self.waiting: list[EntryAsOf] = []
 
 
 class EpisodeRecord:
     """What a key's present or last episode is, and up to which instant the key has been judged with it.
 
-    `state`: "open" or "resolved". `last`: the differences last told (JSON types).
+    `state`: "open" or "resolved". `last`: the differences last told (JSON types). `is_doubted`: what was held
+    at its start has since been proven unknown.
     """
 
-    __slots__ = ("episode", "flaps", "judged", "last", "sequence", "severity", "since", "state", "until")
+    __slots__ = (
+        "episode",
+        "flaps",
+        "is_doubted",
+        "judged",
+        "last",
+        "sequence",
+        "severity",
+        "since",
+        "state",
+        "until",
+    )
 
     def __init__(self, judged: int, state: str, episode: str, since: int) -> None:
         self.judged, self.state, self.episode, self.since = judged, state, episode, since
@@ -117,6 +131,7 @@ class EpisodeRecord:
         self.flaps = 0
         self.last: list[dict[str, object]] = []
         self.severity = ""
+        self.is_doubted = False
 
 
 class KeyState:
@@ -147,39 +162,68 @@ def insert(versions: list[Version], version: Version) -> bool:
     return True
 
 
-def limit_versions(versions: list[Version], most: int) -> bool:
-    """Make the oldest unjudged half one unverifiable piece when there are more than `most`. True if it
-    did."""
-    if len(versions) <= most:
+def limit_versions(versions: list[Version], rule: Rule) -> bool:
+    """Make the oldest unjudged versions one unverifiable piece where there are too many, or too large ones
+    (all are taken to be as large as the newest). True if it did."""
+    count, size = len(versions), _size(versions[-1])
+    if count <= rule.max_versions and count * size <= rule.max_bytes:
         return False
-    half = len(versions) // 2
+    kept = max(1, min(count // 2, rule.max_bytes // size // 2))
     first = versions[1]
-    versions[1:half] = [Version(first.at, first.position, UNKNOWN, None)]
+    if count - kept < 2 or (count - kept == 2 and first.value == UNKNOWN):
+        return False
+    versions[1 : count - kept] = [Version(first.at, first.position, UNKNOWN, None)]
     return True
 
 
-def merge_rows(rows: dict[RowId, RowState]) -> Sequence[Piece]:
+def _size(version: Version) -> int:
+    """About how many bytes a version takes up where it is kept."""
+    size, value = 64, version.value
+    if isinstance(value, tuple):
+        for scalar in value:
+            size += len(scalar) if type(scalar) is str else 8
+    return size
+
+
+def merge_rows(rows: dict[RowId, RowState], others: Sequence[Version]) -> Sequence[Piece]:
     """The pieces of a key from the rows under it: none in scope absent (or out of scope), one its value, two
     or more duplicate. The trace is that of the newest version in force among the rows that make the value: it
-    does not depend on what was forgotten."""
+    does not depend on what was forgotten.
+
+    `others` speaks for the rows never heard of. While it is unknown, none in scope is unknown; a row in scope
+    keeps its value (with another one beside it, the key would be in violation as well).
+    """
+    are_others_known = len(others) == 1 and others[0].value == ABSENT
     if len(rows) == 1:
-        return next(iter(rows.values())).versions
-    cuts = sorted({version.at for row in rows.values() for version in row.versions})
+        versions = next(iter(rows.values())).versions
+        if are_others_known or all(type(version.value) is tuple for version in versions):
+            return versions
+    timelines = [row.versions for row in rows.values()]
+    moves = {version.at for versions in timelines for version in versions}
+    cuts = moves if are_others_known else moves | {version.at for version in others}
     pieces: list[Piece] = []
-    cursor = dict.fromkeys(rows, -1)
-    for at in cuts:
+    cursor, unheard = [-1] * len(timelines), 0
+    for at in sorted(cuts):
         in_force: list[Version] = []
-        for row_id, row in rows.items():
-            i = cursor[row_id]
-            while i + 1 < len(row.versions) and row.versions[i + 1].at <= at:
-                i += 1
-            cursor[row_id] = i
+        for row, versions in enumerate(timelines):
+            i = cursor[row] = _index_at(versions, at, cursor[row])
             if i >= 0:
-                in_force.append(row.versions[i])
+                in_force.append(versions[i])
+        unheard = _index_at(others, at, unheard)
         value, makers = _value_of_rows(in_force)
-        newest = max(makers, key=lambda version: (version.position >= 0, version.at, version.position))
-        pieces.append(MergedVersion(at, newest.position, value, newest.trace, newest.at))
+        if value in (ABSENT, OUT) and others[unheard].value == UNKNOWN:
+            value = UNKNOWN
+        if at in moves or (pieces and pieces[-1].value != value):
+            newest = max(makers, key=lambda version: (version.position >= 0, version.at, version.position))
+            pieces.append(MergedVersion(at, newest.position, value, newest.trace, newest.at))
     return pieces
+
+
+def _index_at(versions: Sequence[Version], at: int, known: int) -> int:
+    """The index of the version in force at an instant, from one that was in force before it."""
+    while known + 1 < len(versions) and versions[known + 1].at <= at:
+        known += 1
+    return known
 
 
 def _value_of_rows(in_force: list[Version]) -> tuple[Value, list[Version]]:

@@ -13,7 +13,8 @@ class UnverifiableLog:
     """Pieces of unknown value that mattered to a verdict: (key, side, from) -> until, merged as they are met
     again.
 
-    `from` -INFINITY: since before all that was heard; an end not known yet is the end of what was judged.
+    `from` -INFINITY: since before all that was heard; an end not known yet is the end of what was judged, and
+    INFINITY once no more input follows.
     """
 
     def __init__(self) -> None:
@@ -23,17 +24,18 @@ class UnverifiableLog:
         self,
         key: str,
         sides: tuple[Sequence[Piece], Sequence[Piece]],
-        span: tuple[int, int],
+        known_until: tuple[int, int],
         segments: Sequence[Segment],
     ) -> None:
-        """Remember the unknown pieces of either side where a segment of the span could not be judged."""
+        """Remember the unknown pieces of either side where a segment could not be judged. `known_until`: how
+        far what was judged reaches on either side."""
         if not any(segment.kind == UNVERIFIABLE for segment in segments):
             return
-        for side, pieces in ((Side.LEFT, sides[0]), (Side.RIGHT, sides[1])):
+        for side, pieces, end in zip((Side.LEFT, Side.RIGHT), sides, known_until, strict=True):
             for i, piece in enumerate(pieces):
                 if piece[2] == UNKNOWN:
                     until = pieces[i + 1][0] if i + 1 < len(pieces) else INFINITY
-                    self._remember((key, side, piece[0]), min(until, span[1]), piece[0])
+                    self._remember((key, side, piece[0]), min(until, end), piece[0])
 
     def _remember(self, name: tuple[str, Side, int], until: int, start: int) -> None:
         if until > start:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
 
 from app.detector.model import SECOND, Field, FieldType, Scalar, Severity
 
 _LARGEST_EXACT_JSON_INTEGER = 1 << 53
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""The years 1 and 9999."""
+_EXACT = Context(prec=1000)
+"""More digits than two amounts of the lengths below can differ in."""
 
 
 def format_time(us: int) -> str:
@@ -34,7 +38,7 @@ def derive_id(*parts: object) -> str:
 
 
 def are_equal(field: Field, left: Scalar, right: Scalar) -> bool:
-    """Equality of one field: exact, or within the field's tolerance. NULL equals NULL only; a boolean no
+    """Equality of one field: exact, or within the field's tolerance. NULL equals NULL only, a boolean no
     number."""
     if left == right:
         return isinstance(left, bool) == isinstance(right, bool)
@@ -47,13 +51,13 @@ def are_equal(field: Field, left: Scalar, right: Scalar) -> bool:
 
 
 def show(field: Field, value: Scalar) -> Scalar:
-    """A scalar as it stands in a message: amounts as decimal text, times as RFC 3339, wide integers as
-    text."""
+    """A scalar as it stands in a message: amounts as decimal text, times as RFC 3339 (where a calendar has
+    them), wide integers as text."""
     if type(value) is not int:
         return value
     if field.type is FieldType.AMOUNT:
         return _show_amount(value, field.scale)
-    if field.type is FieldType.TIME:
+    if field.type is FieldType.TIME and _FIRST_SECOND <= value // SECOND <= _LAST_SECOND:
         return format_time(value)
     return value if abs(value) < _LARGEST_EXACT_JSON_INTEGER else str(value)
 
@@ -67,8 +71,7 @@ def _show_amount(units: int, scale: int) -> str:
 
 
 def show_difference(field: Field, left: Scalar, right: Scalar) -> str | None:
-    """left - right as decimal text for amounts and integers; None for other types and for what is no
-    number."""
+    """left - right as exact decimal text for amounts and integers; None for what is no number."""
     if field.type not in (FieldType.AMOUNT, FieldType.INTEGER):
         return None
     if type(left) is int and type(right) is int:
@@ -76,13 +79,13 @@ def show_difference(field: Field, left: Scalar, right: Scalar) -> str | None:
     exact_left, exact_right = _as_decimal(field, left), _as_decimal(field, right)
     if exact_left is None or exact_right is None:
         return None
-    return _show_decimal(exact_left - exact_right)
+    return _show_decimal(_EXACT.subtract(exact_left, exact_right))
 
 
 def _as_decimal(field: Field, value: Scalar) -> Decimal | None:
     """An amount that the scale cannot hold is kept as its text: its distance is still exact."""
     if type(value) is int:
-        return Decimal(value).scaleb(-field.scale) if field.type is FieldType.AMOUNT else Decimal(value)
+        return _EXACT.scaleb(Decimal(value), -field.scale if field.type is FieldType.AMOUNT else 0)
     if not isinstance(value, str):
         return None
     try:

@@ -64,7 +64,7 @@ class NativeKafka:
         text = _SETTINGS.format(broker=broker, controller=controller, folder=self.folder)
         settings.write_text(text, encoding="utf-8")
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ("format", "--standalone", "-t", cluster, "-c", str(settings))
+        arguments = ("format", "--standalone", f"--cluster-id={cluster}", f"--config={settings}")
         command = self.jars.java("kafka.tools.StorageTool", *arguments, heap_mb=128)
         await (await Child.start("kafka format", command, self._log)).wait(_START_WITHIN_S)
         self.address = f"127.0.0.1:{broker}"

@@ -22,6 +22,9 @@ Canonical: TypeAlias = Callable[[object], Scalar]
 MAX_DIGITS: Final = 1000
 """PostgreSQL's widest declared numeric; Python refuses to print integers above 4,300 digits."""
 
+LATEST_EVENT_US: Final = 253_370_764_799_999_999
+"""The end of the year 9998: event times go from 1970 to here, and the calendar holds their windows too."""
+
 _DECIMAL: Final = re.compile(r"(-?)(?=\.?[0-9])([0-9]*)(?:\.([0-9]+))?")
 _TIME: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?))?"

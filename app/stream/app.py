@@ -100,7 +100,7 @@ class StreamApp(faust.App):
         self.on_rebalance_complete.connect(self._resume)
 
     def _new_transport(self) -> BatchTransport:
-        """Relies on: the consumer comes from here."""
+        """Relies on (1): the consumer comes from here."""
         return BatchTransport(self.conf.broker_consumer, self)
 
     def _create_directories(self) -> None:
@@ -110,8 +110,8 @@ class StreamApp(faust.App):
         channel = self.topic(*topics, schema=BatchSchema(key_serializer="raw", value_serializer="raw"))
 
         async def absorb(stream: Any) -> None:
-            """Relies on: the stream drops messages of old generations without an ack; Faust acknowledges a
-            message whose agent raised, so the commit gate is closed first."""
+            """Relies on (5, 8): the stream drops messages of old generations without an ack; Faust
+            acknowledges a message whose agent raised, so the commit gate is closed first."""
             async for event in stream.events():
                 try:
                     await self.step.absorb(event.message.partition, event.value)
@@ -125,7 +125,7 @@ class StreamApp(faust.App):
     # ---- partitions
 
     def owned_partitions(self) -> set[int]:
-        """Partitions on which a timer may work now. Relies on: `assignor.assigned_actives`,
+        """Partitions on which a timer may work now. Relies on (17): `assignor.assigned_actives`,
         `tables.actives_ready`, `rebalancing`."""
         if self.rebalancing or not self.tables.actives_ready:
             return set()

@@ -1,7 +1,7 @@
 """The source consumer: batches instead of records, read committed, gated commits, back-pressure.
 
-Each Faust or aiokafka internal relied upon is marked "relies on" and pinned by
-tests/contract/test_faust_*.py.
+Each Faust or aiokafka internal relied upon is marked "relies on" with its number, and pinned by the tests of
+that number in tests/contract/test_faust_*.py.
 """
 # mypy: disallow-subclassing-any=False, warn-return-any=False
 
@@ -29,10 +29,12 @@ MOST_QUEUED: Final = 8
 SMALL_POLL: Final = 1000
 """Records; a poll that returned fewer is followed by the linger, so that batches grow and CPU falls."""
 BACK_PRESSURE_PAUSE_S: Final = 0.002
+RECOVERY_PAUSE_S: Final = 0.02
+"""Between two looks whether the tables are recovered, while there is nothing else to read."""
 
 
 class ReadCommittedThread(driver.AIOKafkaConsumerThread):
-    """Relies on: the thread makes the aiokafka consumer, which takes its isolation level at start.
+    """Relies on (18): the thread makes the aiokafka consumer, which takes its isolation level at start.
 
     Stock Faust would read the records of aborted transactions (the poller writes in transactions).
     """
@@ -65,12 +67,29 @@ class BatchConsumer(driver.Consumer):
         if self._last_poll < SMALL_POLL and self.app.linger_s and not self.app.in_recovery:
             await clock.sleep(self.app.linger_s)
 
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109
+        """Reads no source before the tables are recovered.
+
+        Stock does, and loses what it read: (1) recovery ends and lets the sources be polled, (2) their
+        batches are queued, (3) it seeks to the committed offsets, which moves nothing back in a group that
+        has not committed yet, (4) `flow_control.resume()` empties the queues, (5) later batches are committed
+        past the lost ones. Relies on (19): `actives_ready` becomes true after (4).
+        """
+        wanted = active_partitions
+        if not self.app.tables.actives_ready:
+            wanted = {tp for tp in active_partitions if self._is_changelog_tp(tp)}
+        if not wanted:
+            await self.app.clock.sleep(RECOVERY_PAUSE_S)
+            return {}
+        return await super()._getmany(wanted, timeout)
+
     def _is_full(self) -> bool:
+        """Relies on (11): iterating `app.topics` gives the channels, each with its queue."""
         return any(channel.queue.qsize() >= MOST_QUEUED for channel in self.app.topics)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
-        """Relies on: `_drain_messages` iterates this as (TP, message); `_wait_next_records`, `flow_active`,
-        `perform_seek`, `_buffered_partitions`."""
+        """Relies on (2, 3): `_drain_messages` iterates this as (TP, message); `_wait_next_records`,
+        `flow_active`, `perform_seek`, `_buffered_partitions`."""
         await self._make_room()
         polled, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
@@ -96,9 +115,9 @@ class BatchConsumer(driver.Consumer):
             log.warning("seek while the flow stood still", event_name="seek_failed", cause=repr(error))
 
     def _new_offset(self, tp: TP) -> int | None:
-        """Relies on: acks fill `_acked` and `_acked_index`, commits ask here. One serial agent acknowledges
-        in order, so the highest acknowledged offset covers all before it; a parked partition stays where it
-        is."""
+        """Relies on (6): acks fill `_acked` and `_acked_index`, commits ask here. One serial agent
+        acknowledges in order, so the highest acknowledged offset covers all before it; a parked partition
+        stays where it is."""
         acked = self._acked[tp]
         if not acked or tp.partition in self.app.parked:
             return None
@@ -108,11 +127,11 @@ class BatchConsumer(driver.Consumer):
         return last + 1
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Offsets inside a batch are no gaps."""
+        """Relies on (2): called for a jump between messages. Offsets inside a batch are no gaps."""
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Relies on: every commit (timer, rebalance, stop) ends here. The gate: nothing is committed before
-        all that was sent is acknowledged, and nothing at all after a failure."""
+        """Relies on (7): every commit (timer, rebalance, stop) ends here. The gate: nothing is committed
+        before all that was sent is acknowledged, and nothing at all after a failure."""
         await self.app.deliveries.settle(DELIVERY_TIMEOUT_S)
         if self.app.failure.cause is not None:
             await self.crash(FailStop(f"not committing: {self.app.failure.cause!r}"))
@@ -120,15 +139,16 @@ class BatchConsumer(driver.Consumer):
         return await super()._commit(offsets)
 
     async def wait_empty(self) -> None:
-        """Relies on: called before partitions are given up. Stock waits for the agent; a step that a timer
-        began must be over as well."""
+        """Relies on (9): called before partitions are given up. Stock waits for the agent; a step that a
+        timer began must be over as well."""
         await super().wait_empty()
         async with self.app.step.lock:
             pass
 
 
 def as_message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:
-    """A batch as Faust carries it; the offset of its last record stands for all."""
+    """A batch as Faust carries it; the offset of its last record stands for all. Relies on (4): the order of
+    the arguments."""
     last = batch.records[-1]
     return ConsumerMessage(
         tp.topic,
@@ -148,6 +168,6 @@ def as_message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:
 
 
 class BatchTransport(driver.Transport):
-    """Relies on: the transport's `Consumer` attribute is the class that is made."""
+    """Relies on (1): the transport's `Consumer` attribute is the class that is made."""
 
     Consumer: ClassVar[type[Any]] = BatchConsumer

@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from app.detector.model import INFINITY, EpisodeForgotten, Gap, Incident, Side, Transition
+from app.detector.model import INFINITY, EpisodeForgotten, Gap, Incident, Transition
 from app.detector.values import derive_id, format_time
 from app.errors import Poison
 from app.ports import Record
@@ -65,7 +65,9 @@ def tell_forgotten(names: TopicNames, forgotten: EpisodeForgotten) -> Message:
 
 
 def tell_incident(names: TopicNames, incident: Incident, source: str | None) -> Message:
-    """Input was lost or cannot be trusted; open while its end is not known. Its id is that of its content."""
+    """Input was lost or cannot be trusted; open while its end is not known. Its id is that of its content,
+    but that a parked partition's incident keeps its id when it ends."""
+    is_parking = incident.cause == "parked"
     content: dict[str, object] = {
         "cause": incident.cause,
         "source": source,
@@ -75,14 +77,9 @@ def tell_incident(names: TopicNames, incident: Incident, source: str | None) -> 
         "state": "open" if incident.until_us is None else "closed",
         "detail": incident.detail,
     }
-    incident_id = derive_id(*content.values(), incident.key)
+    until = None if is_parking else content["until"]
+    incident_id = derive_id(incident.cause, source, incident.rule, content["from"], until, incident.key)
     return _status(names, f"incident|{incident_id}", {"id": incident_id, **content})
-
-
-def parked_incident(rule: str, record: Record | None, cause: Exception) -> Incident:
-    """A partition stands still at this record."""
-    at = 0 if record is None else record.timestamp * 1000
-    return Incident(rule, None, "parked", Side.LEFT, at, None, str(cause)[:_LONGEST_CAUSE])
 
 
 def tell_status(names: TopicNames, rule: str, partition: int, status: Mapping[str, object]) -> Message:

@@ -13,6 +13,7 @@ from app.detector.model import (
     Incident,
     Input,
     Mark,
+    Mute,
     Seeded,
     Side,
     Transition,
@@ -20,6 +21,7 @@ from app.detector.model import (
 from app.errors import Poison
 from app.ports import Record
 from app.stream import messages as tell
+from app.stream.parking import ParkedPlace, decode_place, encode_place, parked_key, place_of
 from app.stream.rule_partition import EPISODES, LEFT, RIGHT, RulePartition, WorkerPlan
 from app.stream.state import (
     decode_partition,
@@ -43,7 +45,7 @@ class DriftPartition:
 
     def __init__(self, plan: WorkerPlan, partition: int, parts: Mapping[str, Part]) -> None:
         self.plan, self.partition, self.parts = plan, partition, parts
-        self.rules = {loaded.rule.id: RulePartition(plan, loaded, parts) for loaded in plan.rules}
+        self.rules: dict[str, RulePartition] = {}
         self.offsets: dict[str, int] = {}
         self.changes_topic = plan.names.of(topics.DB_CHANGES)
         self.is_parked = False
@@ -51,8 +53,6 @@ class DriftPartition:
         self._polled_s = 0.0
         self._record: Record | None = None
         self._restore()
-        for rule_id, held in self.rules.items():
-            plan.metrics.detectors[rule_id, partition] = held.detector
 
     def close(self) -> None:
         """The partition is not ours any more."""
@@ -62,28 +62,42 @@ class DriftPartition:
     # ---- recovery
 
     def _restore(self) -> None:
+        """All detectors as the rows say."""
+        self.close()
+        self.rules = {held.rule.id: RulePartition(self.plan, held, self.parts) for held in self.plan.rules}
+        self.offsets = {}
+        self._restore_partition()
+        self._restore_keys()
+        for rule_id, held in self.rules.items():
+            self.plan.metrics.detectors[rule_id, self.partition] = held.detector
+
+    def _restore_partition(self) -> None:
         stored = self.parts[EPISODES].get(partition_key(self.partition))
         if stored is not None:
             states, self.offsets = decode_partition(stored)
             for rule_id, state in states.items():
                 if rule_id in self.rules:
                     self.rules[rule_id].detector.restore_partition(state)
+
+    def _restore_keys(self) -> None:
         left, right, episodes = self.parts[LEFT], self.parts[RIGHT], self.parts[EPISODES]
         for row, stored_left in left.items():
             self._recover_key(row, is_settled(stored_left, right.get(row), episodes.get(row)))
         for row in right:
             if row not in left:
-                self._recover_key(row, settled=False)
-        for row in episodes:
-            if row not in left and row not in right and row[0]:
-                self._recover_key(row, settled=False)
+                self._recover_key(row, is_settled=False)
+        for row, stored in episodes.items():
+            rule_id, _, key = row.partition(b"|")
+            held = self.rules.get(rule_id.decode())
+            if held is not None:
+                held.recover_record(key.decode("utf-8", "surrogatepass"), stored)
 
-    def _recover_key(self, row: bytes, settled: bool) -> None:
+    def _recover_key(self, row: bytes, is_settled: bool) -> None:
         rule_id, _, key = row.partition(b"|")
         held = self.rules.get(rule_id.decode())
         if held is not None:
             held.keys += 1
-            if not settled:
+            if not is_settled:
                 held.detector.schedule(key.decode("utf-8", "surrogatepass"))
 
     # ---- steps
@@ -91,11 +105,12 @@ class DriftPartition:
     def absorb(self, batch: Batch) -> Outcome:
         """Decode and detect; the rows go out in three stages, the partition's record last."""
         outcome = Outcome()
+        self._transitions = []
         effects: list[Effect] = []
         self._polled_s = batch.polled_s
         for held in self.rules.values():
             effects += held.detector.step_done()
-        self._record = None
+        self._record = batch.records[0]
         try:
             self._check_offsets(batch, effects)
             decode = self.plan.codecs[batch.records[0].topic].decode
@@ -111,8 +126,9 @@ class DriftPartition:
                     self._feed(item, effects, outcome)
             self._tell(effects, outcome)
             self._collect_rows(outcome)
+            self._tell_past_parking(batch, outcome)
         except Exception as error:
-            raise RecordFailed(self._record or batch.records[0], error) from error
+            raise RecordFailed(self._record, error) from error
         return outcome
 
     def _feed(self, item: Input, effects: list[Effect], outcome: Outcome) -> None:
@@ -121,7 +137,7 @@ class DriftPartition:
                 effects += held.detector.advance(item)
         elif isinstance(item, Gap):
             self._lose(item, effects, outcome)
-        elif isinstance(item, Seeded):
+        elif isinstance(item, Seeded | Mute):
             if item.rule in self.rules:
                 effects += self.rules[item.rule].detector.control(item)
         elif item.rule in self.rules:
@@ -195,22 +211,42 @@ class DriftPartition:
         return outcome
 
     def park(self, cause: Exception) -> Outcome:
-        """An incident with the record's coordinates, and the status `parked`, per rule."""
+        """Everything as the last good step left it; an incident with the record's coordinates, and the status
+        `parked`, per rule."""
+        self._transitions = []
+        self._restore()
         self.is_parked = True
-        now = self.plan.clock.now_us()
         outcome = Outcome()
+        record = self._record
+        if record is not None:
+            place = place_of(record, cause)
+            outcome.stages = [{EPISODES: {parked_key(self.partition): encode_place(place)}}]
+            self._tell_parking(place, None, outcome)
+        now = self.plan.clock.now_us()
         for held in self.rules.values():
             held.parked = str(cause)
-            incident = tell.parked_incident(held.rule.id, self._record, cause)
-            self.plan.metrics.incidents.labels("parked").inc()
-            outcome.messages.append(tell.tell_incident(self.plan.names, incident, self.plan.source))
             outcome.messages.append(self._status(held, now))
         return outcome
+
+    def _tell_past_parking(self, batch: Batch, outcome: Outcome) -> None:
+        """The record at which this partition stood still once has been taken in now."""
+        stored = self.parts[EPISODES].get(parked_key(self.partition))
+        if stored is not None:
+            place = decode_place(stored)
+            if place.is_past(batch):
+                outcome.stages[-1][EPISODES][parked_key(self.partition)] = None
+                self._tell_parking(place, self.plan.clock.now_us(), outcome)
+
+    def _tell_parking(self, place: ParkedPlace, until_us: int | None, outcome: Outcome) -> None:
+        for rule_id in self.rules:
+            incident = place.incident(rule_id, until_us)
+            if until_us is None:
+                self.plan.metrics.incidents.labels("parked").inc()
+            outcome.messages.append(tell.tell_incident(self.plan.names, incident, self.plan.source))
 
     # ---- telling
 
     def _tell(self, effects: list[Effect], outcome: Outcome) -> None:
-        self._transitions = []
         for effect in effects:
             match effect:
                 case Transition():

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from app.clock import Clock
-from app.detector.detector import Detector
+from app.detector.detector import Detector, Held
 from app.detector.model import INFINITY, Blind, Side
 from app.detector.timeline import KeyState
 from app.ports import Codec
 from app.rules import LoadedRule
 from app.stream.messages import TopicNames, row_key, show_time
 from app.stream.metrics import WorkerMetrics
-from app.stream.state import decode_key, encode_left, encode_record, encode_right
+from app.stream.state import decode_key, decode_record, encode_left, encode_record, encode_right
 from app.stream.work import Part, Rows
 
 LEFT: Final = "left"
@@ -44,7 +44,8 @@ class RulePartition:
     def __init__(self, plan: WorkerPlan, loaded: LoadedRule, parts: Mapping[str, Part]) -> None:
         self.rule = loaded.rule
         self.left, self.right, self.episodes = parts[LEFT], parts[RIGHT], parts[EPISODES]
-        self.detector = Detector(self.rule, from_empty=plan.from_empty, fetch=self._fetch)
+        held = Held(self._fetch, self._every_key)
+        self.detector = Detector(self.rule, from_empty=plan.from_empty, held=held)
         self.keys = 0
         self.blind: dict[Side, int] = {}
         self.parked: str | None = None
@@ -53,6 +54,12 @@ class RulePartition:
     def _fetch(self, key: str) -> KeyState | None:
         row = row_key(self.rule.id, key)
         return decode_key(self.left.get(row), self.right.get(row), self.episodes.get(row))
+
+    def _every_key(self) -> Iterator[str]:
+        rule = row_key(self.rule.id, "")
+        for row in self.left.keys() | self.right.keys():
+            if row.startswith(rule):
+                yield row[len(rule) :].decode("utf-8", "surrogatepass")
 
     def take_rows(self) -> tuple[Rows, Rows, Rows]:
         """The changed rows of `episodes`, `left` and `right`, and nothing that stands as it was."""
@@ -84,6 +91,13 @@ class RulePartition:
                 or rights.get(row, self.right.get(row)) is not None
             )
             self.keys += is_held - was_held
+
+    def recover_record(self, key: str, stored: bytes) -> None:
+        """Look at a recovered episode at the next mark; one that is open counts as open until then."""
+        record = decode_record(stored)
+        if record.state == "open":
+            self.detector.keys.open[key] = record.severity
+        self.detector.schedule(key)
 
     # ---- status
 

@@ -25,7 +25,7 @@ Packed = Any
 
 def encode_left(state: LeftState) -> bytes:
     """The left side of a key."""
-    if len(state.rows) == 1 and not state.waiting:
+    if len(state.rows) == 1 and not state.waiting and state.others is None:
         [(row_id, row)] = state.rows.items()
         if len(row.versions) == 1:
             version = row.versions[0]
@@ -36,25 +36,30 @@ def encode_left(state: LeftState) -> bytes:
                 _finite(version.at),
                 version.position,
                 version.trace,
+                state.laid,
             )
             quiet = _quiet(version.value, rest)
             if quiet is not None:
                 return quiet
     rows = [(row_id, row.position, _versions(row.versions)) for row_id, row in state.rows.items()]
-    return b"\2" + _pack((_finite(state.horizon), rows, [_row_as_of(read) for read in state.waiting]))
+    waiting = [_row_as_of(read) for read in state.waiting]
+    others = None if state.others is None else _versions(state.others)
+    return b"\2" + _pack((_finite(state.horizon), rows, waiting, state.laid, others))
 
 
 def decode_left(stored: bytes) -> LeftState:
     """The inverse of `encode_left`."""
     if stored[0] == QUIET:
-        value, (horizon, row_id, position, at, version_position, trace) = _read_quiet(stored)
+        value, (horizon, row_id, position, at, version_position, trace, laid) = _read_quiet(stored)
         version = Version(_time(at), version_position, value, _tuple(trace))
-        return LeftState(_time(horizon), {row_id: RowState(position, [version])})
-    horizon, rows, waiting = _unpack(memoryview(stored)[1:])
+        return LeftState(_time(horizon), {row_id: RowState(position, [version])}, None, laid)
+    horizon, rows, waiting, laid, others = _unpack(memoryview(stored)[1:])
     return LeftState(
         _time(horizon),
         {row_id: RowState(position, _read_versions(versions)) for row_id, position, versions in rows},
         [_read_row_as_of(read) for read in waiting],
+        laid,
+        None if others is None else _read_versions(others),
     )
 
 
@@ -69,6 +74,7 @@ def encode_right(state: RightState) -> bytes:
             _finite(version.at),
             version.position,
             _shorten(version.trace),
+            state.laid,
         )
         quiet = _quiet(version.value, rest)
         if quiet is not None:
@@ -80,6 +86,7 @@ def encode_right(state: RightState) -> bytes:
             _finite(state.certain),
             _versions(state.versions),
             [tuple(read) for read in state.waiting],
+            state.laid,
         )
     )
 
@@ -87,20 +94,18 @@ def encode_right(state: RightState) -> bytes:
 def decode_right(stored: bytes) -> RightState:
     """The inverse of `encode_right`."""
     if stored[0] == QUIET:
-        value, (horizon, position, certain, at, version_position, trace) = _read_quiet(stored)
-        version = Version(_time(at), version_position, value, _lengthen(trace))
-        return RightState([version], _time(horizon), position, _time(certain))
-    horizon, position, certain, versions, waiting = _unpack(memoryview(stored)[1:])
-    return RightState(
-        _read_versions(versions),
-        _time(horizon),
-        position,
-        _time(certain),
-        [EntryAsOf(rule, key, _value(value), *rest) for rule, key, value, *rest in waiting],
-    )
+        value, (horizon, position, certain, at, version_position, trace, laid) = _read_quiet(stored)
+        versions = [Version(_time(at), version_position, value, _lengthen(trace))]
+        waiting: list[Packed] = []
+    else:
+        horizon, position, certain, held, waiting, laid = _unpack(memoryview(stored)[1:])
+        versions = _read_versions(held)
+    state = RightState(versions, _time(horizon), position, _time(certain), laid)
+    state.waiting = [EntryAsOf(rule, key, _value(value), *rest) for rule, key, value, *rest in waiting]
+    return state
 
 
-_RECORD_FIELDS: Final = ("sequence", "flaps", "last", "severity", "until")
+_RECORD_FIELDS: Final = ("sequence", "flaps", "last", "severity", "until", "is_doubted")
 
 
 def encode_record(record: EpisodeRecord) -> bytes:

@@ -33,9 +33,11 @@ class Step:
         self.lock = asyncio.Lock()
 
     async def absorb(self, partition: int, batch: Batch) -> None:
-        """A step over a batch that Faust delivered."""
+        """A step over a batch that Faust delivered. What still arrives for a parked partition is not taken
+        in and never committed."""
         async with self.lock:
-            await self._run(partition, lambda work: work.absorb(batch))
+            if partition not in self.app.parked:
+                await self._run(partition, lambda work: work.absorb(batch))
 
     async def tick(self, partition: int) -> None:
         """A step that a timer begins; nothing where the partition is not ours now."""
@@ -46,13 +48,10 @@ class Step:
     async def _run(self, partition: int, job: Callable[[PartitionWork], Outcome]) -> None:
         self.app.failure.check()
         work = self.app.work_of(partition)
-        if partition in self.app.parked:
-            outcome = work.tick()
-        else:
-            try:
-                outcome = job(work)
-            except Exception as error:  # noqa: BLE001 - whatever it is, this partition must not go on
-                outcome = self._park(partition, work, error)
+        try:
+            outcome = job(work)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this partition must not go on
+            outcome = self._park(partition, work, error)
         self.app.freeze.turn()
         await self._make_durable(partition, work, outcome)
 

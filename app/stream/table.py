@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from app.stream.app import StreamApp
 
 RECOVERY_BUFFER = 2
-"""Batches; 1 has a special meaning in Faust: keep reading the changelog for ever."""
+"""Batches. Relies on (14): 1 has a special meaning in Faust: keep reading the changelog for ever."""
 
 
 class BatchSchema(Schema):
-    """Relies on: a topic decodes with `schema.compile(app, …)(message)`. Hands the batch on; nothing is
+    """Relies on (10): a topic decodes with `schema.compile(app, …)(message)`. Hands the batch on; nothing is
     decoded."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Any]:
@@ -44,8 +44,8 @@ class _Everything(ChainMap[bytes, bytes]):
 
 
 class PartitionedStore(MemoryStore):
-    """No ghost keys: losing a partition is one pop. Relies on: `on_rebalance` comes before recovery, with
-    changelog partitions in its sets; `apply_changelog_batch`; `on_recovery_completed`."""
+    """No ghost keys: losing a partition is one pop. Relies on (12): `on_rebalance` comes before recovery,
+    with changelog partitions in its sets; `apply_changelog_batch`; `on_recovery_completed`."""
 
     def __post_init__(self) -> None:
         self.parts: dict[int, Part] = {}
@@ -90,7 +90,8 @@ class PartitionedStore(MemoryStore):
 
 
 class BatchTable(Table):
-    """Bytes to bytes. Rows are read through `part`, and written by a step only."""
+    """Bytes to bytes. Rows are read through `part`, and written by a step only. Relies on (12, 15): the table
+    makes its store, and names its changelog."""
 
     app: StreamApp
 
@@ -119,8 +120,8 @@ class BatchTable(Table):
                 part[key] = value
 
     async def send_rows(self, partition: int, rows: Rows) -> list[Any]:
-        """Send changed rows to the changelog; the acknowledgements to wait for. Relies on: `create_batch`,
-        `append` is None when full, `send_batch` keeps the order of a partition."""
+        """Send changed rows to the changelog; the acknowledgements to wait for. Relies on (16):
+        `create_batch`, `append` is None when full, `send_batch` keeps the order of a partition."""
         producer = self.app.producer._producer
         now_ms = self.app.clock.now_us() // 1000
         batch, count, sent = producer.create_batch(), 0, []
@@ -143,7 +144,7 @@ class BatchTable(Table):
         return sent
 
     def _advance(self, sent: Any, count: int) -> None:
-        """Relies on: `recovery.active_offsets` says what is held: own writes are not read back after a
+        """Relies on (13): `recovery.active_offsets` says what is held: own writes are not read back after a
         rebalance."""
         if not sent.cancelled() and sent.exception() is None:
             written = sent.result()

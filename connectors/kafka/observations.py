@@ -1,0 +1,231 @@
+"""The codec of `drift.observations`: canonical reads and control records, in and out.
+
+Values of `sensitive` fields travel in clear here, as they do in `db.changes` and in the worker's tables: both
+sides must be compared. The topic is internal; restrict who may read it as you restrict those.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+import orjson
+
+from app.detector.model import (
+    ABSENT,
+    INFINITY,
+    OUT,
+    UNKNOWN,
+    EntryAsOf,
+    Gap,
+    Input,
+    RowAsOf,
+    Rule,
+    Seeded,
+    Side,
+    Value,
+)
+from app.detector.values import format_time
+from app.errors import Poison
+from app.ports import Record
+from app.readings import read_snapshot, show_snapshot
+from app.rules import LoadedRule
+from app.rules.canonical import microseconds
+from connectors.kafka.scalars import read_scalar, show_scalar
+
+_NETWORK: Final = re.compile(r"[0-9a-f]{16}")
+"""The short name of a network (wire format, section 2)."""
+_NOT_JUDGED_YET: Final = ("mark", "epoch", "activate", "mute")
+
+
+class _SeededRecord(msgspec.Struct):
+    rule: str
+    side: Side
+    at: str
+    through: str | None = None
+
+
+class _GapRecord(msgspec.Struct):
+    cause: str
+    source: str | None = None
+    side: Side | None = None
+    from_: str | None = msgspec.field(default=None, name="from")
+    until: str | None = None
+    from_ledger: int | None = None
+    to_ledger: int | None = None
+
+
+class _Record(msgspec.Struct):
+    """An observation, or a control record under its name."""
+
+    rule: str | None = None
+    side: Side | None = None
+    key: str | None = None
+    row: str | int | None = None
+    position: int | None = None
+    at: str | None = None
+    origin: Literal["change", "seed", "sweep", "confirm"] = "seed"
+    value: dict[str, Any] | None = None
+    scope: Literal["in", "out", "unknown"] = "in"
+    snapshot: str | None = None
+    read_at: str | None = None
+    read_ledger: int | None = None
+    seeded: _SeededRecord | None = None
+    gap: _GapRecord | None = None
+    mark: dict[str, Any] | None = None
+    epoch: dict[str, Any] | None = None
+    activate: dict[str, Any] | None = None
+    mute: dict[str, Any] | None = None
+
+
+class ObservationCodec:
+    """Implements `app.ports.Codec` for `drift.observations`.
+
+    Records of unknown rules, re-keyed changes and the control records `mark`, `epoch`, `activate` and `mute`
+    concern nobody yet: () and counted in `skipped`. Raises `Poison` for what is no such record, and for a
+    value without a field of its rule.
+    """
+
+    def __init__(self, rules: Sequence[LoadedRule]) -> None:
+        self.skipped: dict[str, int] = defaultdict(int)
+        self._rules = {loaded.rule.id: loaded.rule for loaded in rules}
+        self._databases = {loaded.left.source for loaded in rules} - {None}
+        self._networks = {loaded.right.network for loaded in rules} - {None}
+        self._decode = msgspec.json.Decoder(_Record).decode
+
+    def decode(self, record: Record) -> Sequence[Input]:
+        if record.value is None:
+            return self._skip("null_value")
+        try:
+            found = self._decode(record.value)
+            return self._inputs(found, record)
+        except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+            place = f"{record.topic}[{record.partition}]@{record.offset}"
+            raise Poison("decoding", place, error) from error
+
+    def _inputs(self, found: _Record, record: Record) -> Sequence[Input]:
+        if found.rule is None:
+            return self._control(found)
+        rule = self._rules.get(found.rule)
+        if rule is None:
+            return self._skip("no_rule")
+        if found.origin == "change":
+            return self._skip("change")
+        if record.key is not None and record.key != (found.key or "").encode("utf-8", "surrogatepass"):
+            raise ValueError("the record's key is not the key of the observation")
+        if found.side is Side.LEFT:
+            return (_row_as_of(rule, found),)
+        return (_entry_as_of(rule, found),)
+
+    def _control(self, found: _Record) -> Sequence[Input]:
+        if found.seeded is not None:
+            seeded = found.seeded
+            if seeded.rule not in self._rules:
+                return self._skip("no_rule")
+            through = None if seeded.through is None else _us(seeded.through, "seeded.through")
+            return (Seeded(seeded.rule, seeded.side, _us(seeded.at, "seeded.at"), through),)
+        if found.gap is not None:
+            gap = found.gap
+            start = None if gap.from_ is None else _us(gap.from_, "gap.from")
+            until = None if gap.until is None else _us(gap.until, "gap.until")
+            side = gap.side or self._side_of(gap.source)
+            return (Gap(side, gap.source, start, until, gap.cause, gap.from_ledger, gap.to_ledger),)
+        for name in _NOT_JUDGED_YET:
+            if getattr(found, name) is not None:
+                return self._skip(name)
+        raise ValueError("neither an observation nor a control record")
+
+    def _side_of(self, source: str | None) -> Side:
+        """A network feeds right sides; everything else is a database."""
+        if source is None or source in self._databases:
+            return Side.LEFT
+        return Side.RIGHT if source in self._networks or _NETWORK.fullmatch(source) else Side.LEFT
+
+    def _skip(self, cause: str) -> tuple[()]:
+        self.skipped[cause] += 1
+        return ()
+
+
+def _row_as_of(rule: Rule, found: _Record) -> RowAsOf:
+    snapshot = read_snapshot(_needed(found.snapshot, "snapshot"))
+    value = _value(rule, found)
+    if found.row is None and value != ABSENT:
+        raise ValueError("a value without its row")
+    read_at = _us(found.read_at, "read_at")
+    return RowAsOf(rule.id, _needed(found.key, "key"), found.row, value, snapshot, read_at)
+
+
+def _entry_as_of(rule: Rule, found: _Record) -> EntryAsOf:
+    if found.side is None or found.read_ledger is None:
+        raise ValueError(f"without {'side' if found.side is None else 'read_ledger'}")
+    return EntryAsOf(
+        rule.id,
+        _needed(found.key, "key"),
+        _value(rule, found),
+        -1 if found.position is None else found.position,
+        None if found.at is None else _us(found.at, "at"),
+        found.read_ledger,
+        _us(found.read_at, "read_at"),
+    )
+
+
+def _value(rule: Rule, found: _Record) -> Value:
+    value = found.value
+    if value is None:
+        return {"in": ABSENT, "out": OUT, "unknown": UNKNOWN}[found.scope]  # type: ignore[return-value]
+    try:
+        return tuple([read_scalar(field, value[field.name]) for field in rule.fields])
+    except KeyError as error:
+        raise ValueError(f"the value lacks the field {error.args[0]!r} of rule {rule.id}") from None
+
+
+def _needed(text: str | None, name: str) -> str:
+    if not text:
+        raise ValueError(f"without {name}")
+    return text
+
+
+def _us(text: str | None, name: str) -> int:
+    micros = microseconds(text or "")
+    if micros is None:
+        raise ValueError(f"{name} is no time")
+    return micros
+
+
+# ---- out
+
+
+def encode_read(rule: Rule, read: RowAsOf | EntryAsOf, run: str, origin: str) -> bytes:
+    """The record of an as-of read. A value of a field type's own form comes back as it was; UNKNOWN says that
+    something is there which could not be read."""
+    body: dict[str, object] = {"rule": rule.id, "key": read.key, "origin": origin, **_shown(rule, read.value)}
+    if isinstance(read, RowAsOf):
+        body |= {"side": Side.LEFT, "row": read.row, "snapshot": show_snapshot(read.snapshot)}
+    else:
+        body |= {"side": Side.RIGHT, "read_ledger": read.read_ledger}
+        if read.modified_ledger >= 0:
+            body["position"] = read.modified_ledger
+        if read.modified_at is not None:
+            body["at"] = format_time(read.modified_at)
+    body |= {"read_at": format_time(read.read_at), "run": run}
+    return orjson.dumps(body)
+
+
+def _shown(rule: Rule, value: Value) -> dict[str, object]:
+    if isinstance(value, tuple):
+        pairs = zip(rule.fields, value, strict=True)
+        return {"value": {field.name: show_scalar(field, one) for field, one in pairs}, "scope": "in"}
+    return {"value": None, "scope": {ABSENT: "in", OUT: "out", UNKNOWN: "unknown"}[value]}
+
+
+def encode_seeded(seeded: Seeded, run: str) -> bytes:
+    """The control record that ends one side of a seed; every partition must get it."""
+    if abs(seeded.at) >= INFINITY:
+        raise ValueError("a seed without a time")
+    body = {"rule": seeded.rule, "side": seeded.side, "at": format_time(seeded.at), "run": run}
+    if seeded.through is not None:
+        body["through"] = format_time(seeded.through)
+    return orjson.dumps({"seeded": body})

@@ -1,0 +1,139 @@
+"""A seed's side of Kafka: observations and control records out, runs told and found again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from app.detector.model import EntryAsOf, RowAsOf, Rule, Seeded
+from app.errors import Fatal, Transient
+from app.settings import Settings
+from connectors.kafka.observations import encode_read, encode_seeded
+from schemas import topics
+
+_ORIGIN: Final = "seed"
+_POLL_MS: Final = 500
+
+
+class SeedLog:
+    """Writes to `drift.observations` and `drift.status`; what a call wrote is acknowledged by all replicas
+    when it returns. Its producer is opened when it is needed and after each failure, so that a call that
+    raised `Transient` may be repeated: duplicates say the same again."""
+
+    def __init__(self, settings: Settings, network: str) -> None:
+        self._brokers, self._network, self._partitions = settings.kafka, network, settings.partitions
+        self._observations = settings.topic(topics.OBSERVATIONS)
+        self._status = settings.topic(topics.STATUS)
+        self._cursor = settings.topic(topics.CHAIN_CURSOR)
+        self._producer: Any = None
+
+    async def close(self) -> None:
+        """Close the producer; it is opened again when it is needed."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def publish(self, rule: Rule, reads: Sequence[RowAsOf | EntryAsOf], run: str) -> None:
+        """The observations, each in the partition of its key, in their order."""
+        async with self._writing(self._observations) as send:
+            sent = []
+            for read in reads:
+                key = read.key.encode("utf-8", "surrogatepass")
+                body = encode_read(rule, read, run, _ORIGIN)
+                sent.append(await send(self._observations, body, key=key))
+            await asyncio.gather(*sent)
+
+    async def finish_side(self, seeded: Seeded, run: str) -> None:
+        """The control record, behind all that was published before, in every partition."""
+        body = encode_seeded(seeded, run)
+        async with self._writing(self._observations) as send:
+            everywhere = range(self._partitions)
+            sent = [await send(self._observations, body, partition=one) for one in everywhere]
+            await asyncio.gather(*sent)
+
+    async def tell_run(self, run: Mapping[str, object]) -> None:
+        """The present state of a run, in the place of the one before."""
+        key = f"run|{run['rule']}|{run['run']}".encode()
+        headers = [("content-type", b"application/json")]
+        async with self._writing(self._status) as send:
+            await (await send(self._status, orjson.dumps(dict(run)), key=key, headers=headers))
+
+    async def find_runs(self, rule: str) -> list[dict[str, Any]]:
+        """The last state of every run of a rule that the topic still holds."""
+        prefix = f"run|{rule}|".encode()
+        newest: dict[bytes, bytes | None] = {}
+        async for record in self._read_all(self._status, self._partitions):
+            if record.key is not None and record.key.startswith(prefix):
+                newest[record.key] = record.value
+        return [orjson.loads(value) for value in newest.values() if value is not None]
+
+    async def followed_ledger(self) -> int | None:
+        """Up to which ledger the poller has published the network; None before it has begun."""
+        found: bytes | None = None
+        async for record in self._read_all(self._cursor, 1):
+            if record.key == self._network.encode():
+                found = record.value
+        return None if found is None else int(orjson.loads(found)["ledger"])
+
+    @asynccontextmanager
+    async def _writing(self, topic: str) -> AsyncIterator[Any]:
+        try:
+            if self._producer is None:
+                self._producer = await self._open()
+            yield self._producer.send
+        except KafkaError as error:
+            self._producer, failed = None, self._producer
+            if failed is not None:
+                await failed.stop()
+            raise Transient("writing to", topic, _said(error)) from error
+
+    async def _open(self) -> Any:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._brokers, acks="all", linger_ms=5, max_batch_size=256 * 1024
+        )
+        try:
+            await producer.start()
+            for topic in (self._observations, self._status):
+                found = len(await producer.partitions_for(topic) or ())
+                if found != self._partitions:
+                    hint = "set DRIFTWATCH_PARTITIONS to what all co-partitioned topics have"
+                    cause = f"{found} partitions instead of {self._partitions}"
+                    raise Fatal("checking the topic", topic, cause, hint)
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
+
+    async def _read_all(self, topic: str, partitions: int) -> AsyncIterator[Any]:
+        """Every record up to the present end of a topic, partition by partition in order; of no group."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._brokers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
+        try:
+            await consumer.start()
+            places = [TopicPartition(topic, one) for one in range(partitions)]
+            consumer.assign(places)
+            ends = await consumer.end_offsets(places)
+            left = {place for place in places if ends[place] > 0}
+            while left:
+                for records in (await consumer.getmany(*left, timeout_ms=_POLL_MS)).values():
+                    for record in records:
+                        yield record
+                left = {place for place in left if await consumer.position(place) < ends[place]}
+        except KafkaError as error:
+            raise Transient("reading", topic, _said(error)) from error
+        finally:
+            await consumer.stop()
+
+
+def _said(error: KafkaError) -> str:
+    return f"{type(error).__name__} {error}".strip()

@@ -1,0 +1,130 @@
+"""Reads a rule's rows in pages, each in the snapshot of one short transaction."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import asyncpg
+from pydantic import SecretStr
+
+from app.detector.model import UNKNOWN, RowAsOf, Snapshot, Value
+from app.errors import DriftwatchError, Fatal, Poison, Transient
+from app.readings import Place, RowPage, read_snapshot
+from app.rules import LoadedRule
+from app.telemetry import get_logger
+from connectors.postgres.table import Table, describe, sql
+
+log = get_logger(__name__)
+
+LARGEST_PAGE: Final = 1000
+_COMMAND_TIMEOUT_S: Final = 60.0
+_PASSING: Final = ("08", "40", "53", "55", "57")
+"""SQLSTATE classes of trouble that ends by itself: connection, rollback, resources, in use, intervention."""
+_TOLD: Final = 10
+_TROUBLE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a connection that the server has closed may answer (asyncpg 0.32)
+)
+
+
+class RowReader:
+    """Reads tables of one database; one connection, opened when it is needed and after each failure.
+
+    A call raises `Transient` for trouble that may pass, and `Fatal` for what a person must mend.
+    """
+
+    def __init__(self, database: SecretStr, source: str, slot: str) -> None:
+        self._database, self._source, self._slot = database, source, slot
+        self._connection: asyncpg.Connection[Any] | None = None
+        self._tables: dict[str, Table] = {}
+        self._refused = 0
+
+    async def close(self) -> None:
+        """Close the connection; the reader may be used again afterwards."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def has_slot(self) -> bool:
+        """Is the replication slot there? From then on no change is lost, whether anyone reads or not."""
+        try:
+            connection = await self._open()
+            return bool(await connection.fetchval(sql("slot"), self._slot))
+        except _TROUBLE as error:
+            raise await self._trouble("looking for the slot", self._slot, error) from error
+
+    async def read_page(self, loaded: LoadedRule, after: Place | None, size: int) -> RowPage:
+        """The next rows behind `after` in the order of the primary key, at most `size` (1 to 1,000).
+
+        Rows and snapshot are of one REPEATABLE READ transaction; `read_at` is the database's clock inside it,
+        never before the snapshot.
+        """
+        size = min(max(size, 1), LARGEST_PAGE)
+        try:
+            connection = await self._open()
+            table = await self._table(connection, loaded)
+            statement = table.page(size, is_first=after is None)
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                # The first statement of the transaction takes its snapshot.
+                head = await connection.fetchrow(sql("snapshot"))
+                found = await connection.fetch(statement, *(after or ()))
+        except _TROUBLE as error:
+            raise await self._trouble("reading the table", loaded.left.table, error) from error
+        if head is None:
+            raise Transient("reading the table", loaded.left.table, "no answer")
+        seen = (read_snapshot(head["snapshot"]), int(head["read_at"]))
+        reads = [self._read(loaded, table.row(record), seen) for record in found]
+        rows = tuple(read for read in reads if read is not None)
+        behind = table.place(found[-1]) if len(found) == size else None
+        return RowPage(seen[1], rows, behind, len(reads) - len(rows))
+
+    async def _open(self) -> asyncpg.Connection[Any]:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(
+                self._database.get_secret_value(),
+                command_timeout=_COMMAND_TIMEOUT_S,
+                server_settings={"application_name": "driftwatch seed", "DateStyle": "ISO"},
+            )
+        return self._connection
+
+    async def _table(self, connection: asyncpg.Connection[Any], loaded: LoadedRule) -> Table:
+        table = self._tables.get(loaded.rule.id)
+        if table is None:
+            if loaded.left.source not in (None, self._source):
+                cause = f"it belongs to the source {loaded.left.source}, this database is {self._source}"
+                raise Fatal("reading the table", loaded.left.table, cause, "set DRIFTWATCH_SOURCE")
+            schema, _, name = loaded.left.table.rpartition(".")
+            found = await connection.fetch(sql("columns"), schema or "public", name)
+            table = self._tables[loaded.rule.id] = describe(loaded, found)
+        return table
+
+    def _read(self, loaded: LoadedRule, row: dict[str, object], seen: tuple[Snapshot, int]) -> RowAsOf | None:
+        """A row through the rule's eyes; None without a key, and UNKNOWN where the rule cannot read it."""
+        left = loaded.left
+        if row[left.key] is None:
+            self._refuse(left.table, f"no key: {left.key} is null")
+            return None
+        value: Value = UNKNOWN
+        try:
+            value = left.read(row)
+        except Poison as error:
+            self._refuse(left.table, str(error))
+        key, row_id = left.key_of(row), left.row_id(row)
+        return RowAsOf(loaded.rule.id, key, row_id, value, *seen)
+
+    def _refuse(self, table: str, reason: str) -> None:
+        self._refused += 1
+        if self._refused <= _TOLD:
+            log.warning("A row cannot be read", event_name="row_refused", table=table, reason=reason)
+
+    async def _trouble(self, operation: str, subject: str, error: Exception) -> DriftwatchError:
+        """What a failure means; the connection is not used again."""
+        await self.close()
+        state = getattr(error, "sqlstate", None)
+        if state is None or state[:2] in _PASSING:
+            return Transient(operation, subject, f"{type(error).__name__} {error}".strip())
+        hint = "check DRIFTWATCH_DATABASE, and that its role may read the table"
+        return Fatal(operation, subject, f"{state} {error}", hint)

@@ -1,0 +1,120 @@
+"""A table as a rule reads it: its primary key, and its columns as the change stream spells them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from math import isfinite, isnan
+from typing import Any, Final
+
+import orjson
+
+from app.errors import Fatal
+from app.readings import Place
+from app.rules import LoadedRule
+
+_SQL: Final = files("connectors.postgres") / "sql"
+
+
+def sql(name: str) -> str:
+    """A statement of this package."""
+    return (_SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that is read. `form`: the expression for it."""
+
+    name: str
+    form: str
+    convert: Callable[[Any], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A column of the primary key, quoted, and its type."""
+
+    quoted: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What one rule reads of one table."""
+
+    relation: str
+    columns: tuple[Column, ...]
+    keys: tuple[Key, ...]
+
+    def page(self, size: int, *, is_first: bool) -> str:
+        """The statement for the first page, or for the one behind a place ($1, $2 … its texts)."""
+        keys = ", ".join(key.quoted for key in self.keys)
+        given = ", ".join(f"${n}::text::{key.type}" for n, key in enumerate(self.keys, 1))
+        parts = {
+            "forms": ", ".join(column.form for column in self.columns),
+            "printed": ", ".join(f"format('%s', {key.quoted})" for key in self.keys),
+            "relation": self.relation,
+            "behind": "true" if is_first else f"({keys}) > ({given})",
+            "keys": keys,
+            "size": str(size),
+        }
+        return sql("page").format_map(parts)
+
+    def row(self, record: Sequence[Any]) -> dict[str, object]:
+        """A record of a page by column name, in the values that the change stream's JSON would have."""
+        return {
+            column.name: column.convert(value) for column, value in zip(self.columns, record, strict=False)
+        }
+
+    def place(self, record: Sequence[Any]) -> Place:
+        """Where a record stands."""
+        return tuple(record[len(self.columns)])
+
+
+def describe(loaded: LoadedRule, found: Sequence[Mapping[str, Any]]) -> Table:
+    """The table of a rule out of the catalogue's answer; raises `Fatal` where it cannot be read as the change
+    stream tells it."""
+    left, rule = loaded.left, loaded.rule.id
+    by_name = {row["name"]: row for row in found}
+    if not by_name:
+        _refuse(loaded, "there is no such table", "correct left.table, or create the table first")
+    keys = sorted((row for row in found if row["key_place"] is not None), key=lambda row: row["key_place"])
+    if not keys:
+        _refuse(loaded, "it has no primary key", "a seed reads in the order of the primary key")
+    needed = list(left.columns)
+    if left.primary_key is None and "id" in by_name:
+        needed.append("id")  # what identifies a row where the rule names no primary key
+    missing = [name for name in needed if name not in by_name]
+    if missing:
+        _refuse(loaded, f"rule {rule} needs the column(s) {', '.join(missing)}", "correct the rule")
+    columns = [_column(loaded, by_name[name]) for name in dict.fromkeys(needed)]
+    return Table(found[0]["relation"], tuple(columns), tuple(Key(row["quoted"], row["type"]) for row in keys))
+
+
+def _column(loaded: LoadedRule, row: Mapping[str, Any]) -> Column:
+    name = row["name"]
+    if row["is_generated"]:
+        _refuse(loaded, f"column {name} is generated: the change stream leaves it out", "store it")
+    if row["form"] is None:
+        _refuse(
+            loaded,
+            f"column {name} has the type {row['type']}, which cannot be read as the change stream spells it",
+            "compare a column of another type",
+        )
+    return Column(name, row["form"], _list if row["is_list"] else _finite)
+
+
+def _list(value: str | None) -> object:
+    return None if value is None else orjson.loads(value)
+
+
+def _finite(value: Any) -> object:
+    """JSON has no NaN and no infinity: Debezium writes words."""
+    if type(value) is float and not isfinite(value):
+        return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _refuse(loaded: LoadedRule, cause: str, hint: str) -> None:
+    raise Fatal("reading the table", loaded.left.table, cause, hint)
