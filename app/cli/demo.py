@@ -71,7 +71,7 @@ def demo(
     _conclude(report, as_json=as_json)
     if picture is not None:
         _draw(running, report, picture)
-    if report["missed"] or report["false_alarms"] or report["unplanned_missed"]:
+    if any(report[count] for count in ("missed", "false_alarms", "unplanned_missed", "second_ids")):
         raise typer.Exit(1)
 
 

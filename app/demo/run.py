@@ -18,7 +18,7 @@ from app.demo.lines import Row
 from app.demo.load import Load
 from app.demo.planting import spoil
 from app.demo.rows import Lane, create_table, insert_rows
-from app.demo.score import Period, Score, percentile, score
+from app.demo.score import Period, Score, count_second_ids, percentile, score
 from app.demo.system import System
 from app.demo.world import SECOND_US, Planted, World
 from app.errors import Fatal
@@ -64,7 +64,7 @@ class Demo:
         self.progress, self.stop = Progress(), asyncio.Event()
         self.events: list[Mismatch] = []
         self.ages_ms: list[float] = []
-        self.duplicates = 0
+        self.duplicates = self.changed = 0
 
     async def run(self) -> dict[str, Any]:
         """Start, load, settle, score; leaves nothing running. Raises what a part failed with."""
@@ -79,7 +79,7 @@ class Demo:
                 self.progress.startup_s = self.clock.monotonic_s() - began
                 return await self._play(load)
             finally:
-                self.duplicates = feed.duplicates
+                self.duplicates, self.changed = feed.duplicates, feed.changed
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -208,6 +208,7 @@ class Demo:
             "drift_to_event_p50_ms": percentile(result.drift_to_event_ms, 0.5),
             "events": len(self.events),
             "duplicates": self.duplicates,
+            "second_ids": count_second_ids(self.events) + self.changed,
             "verified_through_age_ms": percentile(ages_ms, 0.5),
             "startup_s": round(self.progress.startup_s or 0.0, 1),
             "unplanned": result.unplanned,

@@ -17,6 +17,8 @@ class Told(Protocol):
     """A transition as a consumer saw it; `connectors.kafka.mismatches.Mismatch` is one."""
 
     @property
+    def id(self) -> str: ...
+    @property
     def key(self) -> str: ...
     @property
     def transition(self) -> str: ...
@@ -95,6 +97,17 @@ def score(world: World, events: Sequence[Told], period: Period) -> Score:
         result.by_kind.setdefault(kind.value, {"planted": 0, "found": 0})
     _measure(result, world, stretches)
     return result
+
+
+def count_second_ids(events: Iterable[Told]) -> int:
+    """Transitions that were told under more than one id; a repeat with the same id is none."""
+    ids: dict[tuple[str, str, str], set[str]] = {}
+    for event in events:
+        instant = str(event.value["until"] or event.value["since"])
+        ids.setdefault((event.key, event.transition, instant), set()).add(event.id)
+    return sum(
+        len(of_one) - 1 for (_, transition, _), of_one in ids.items() if transition in {"opened", "resolved"}
+    )
 
 
 def _blame_false_alarms(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from aiokafka import AIOKafkaConsumer
@@ -13,6 +13,8 @@ from aiokafka.errors import KafkaError
 
 from app.clock import Clock
 from app.errors import Transient
+
+_REMEMBERED: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +37,27 @@ class Mismatch:
 
 
 class MismatchFeed:
-    """The transitions of all partitions. `duplicates` counts those that had been told before."""
+    """The transitions of all partitions. `duplicates` counts those that had been told before, among the last
+    100,000; `changed` those of them that then said something else, which must never be."""
 
     def __init__(self, consumer: AIOKafkaConsumer, clock: Clock) -> None:
         self._consumer, self._clock = consumer, clock
-        self._known: set[str] = set()
-        self.duplicates = 0
+        self._known: dict[str, bytes] = {}
+        self.duplicates = self.changed = 0
 
     async def __aiter__(self) -> AsyncIterator[Mismatch]:
         async for record in self._consumer:
             mismatch = read_mismatch(record, self._clock.now_us())
             if mismatch is None:
                 continue
-            if mismatch.id in self._known:
+            told = self._known.get(mismatch.id)
+            if told is not None:
                 self.duplicates += 1
+                self.changed += told != record.value
                 continue
-            self._known.add(mismatch.id)
+            self._known[mismatch.id] = record.value
+            if len(self._known) > _REMEMBERED:
+                del self._known[next(iter(self._known))]
             yield mismatch
 
 
