@@ -152,6 +152,7 @@ class Replay:
     def _close(self) -> Summary:
         for panel in self.panels.values():
             for detector in panel.detectors.values():
+                detector.finish_log()
                 for name, count in detector.counts.items():
                     self.summary.counts[name] = self.summary.counts.get(name, 0) + count
                 for severity, count in detector.open_by_severity.items():

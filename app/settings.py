@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import Fatal
@@ -55,7 +55,21 @@ class Settings(BaseSettings):
     worker_port: int = 9101
     poller_port: int = 9102
     connect_port: int = 9103
+    sweeper_port: int = 9104
     """`/metrics`, `/healthz` and `/readyz` of each process; 0 picks a free one."""
+
+    sweep_rate: Annotated[float, Field(ge=0)] = 0.0
+    """Most keys a second that a sweep reads; 0: no limit."""
+    sweep_page: Annotated[int, Field(ge=1, le=1000)] = 1000
+    """Rows a transaction of a sweep."""
+    reconciliation_interval_ms: Annotated[int, Field(ge=0)] = Field(
+        default=3_600_000, validation_alias="RECONCILIATION_INTERVAL_MS"
+    )
+    """How often a rule is swept whose file does not say; 0: only when somebody asks."""
+    run_immediately: bool = Field(
+        default=False, validation_alias=AliasChoices("RECONCILIATION_RUN_IMMEDIATELY", "RUN_IMMEDIATELY")
+    )
+    """Sweep every rule when the sweeper starts."""
 
     rpc_url: SecretStr = Field(default=SecretStr("http://127.0.0.1:8000"), validation_alias="SOROBAN_RPC_URL")
     """One or more addresses of nodes of one network, separated by commas; the first is asked first."""

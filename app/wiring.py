@@ -13,7 +13,13 @@ from app.native.jars import resolve_jars
 from app.ports import Codec
 from app.rules import LoadedRule
 from app.settings import Settings
+from app.sweep.compare import CompareOptions, Comparer
+from app.sweep.desk import SEED_COVERS, Desk, DeskOptions, DeskParts
+from app.sweep.metrics import SweepMetrics
+from app.sweep.schedule import schedule_of
 from app.sweep.seed import Seeder, SeedOptions, Sources
+from app.sweep.service import SweepService
+from app.sweep.sweep import Sweeper, SweepOptions, SweepSources
 from connectors.debezium.capture import captured_tables
 from connectors.debezium.codec import ChangeCodec
 from connectors.debezium.configuration import Capture
@@ -22,11 +28,14 @@ from connectors.debezium.metrics import ConnectMetrics
 from connectors.debezium.supervision import ConnectWorker, Supervision, Target
 from connectors.kafka.lost import tell_slot_lost
 from connectors.kafka.observations import ObservationCodec
+from connectors.kafka.requests import SweepRequests, ask_sweeps
 from connectors.kafka.seeding import SeedLog
+from connectors.kafka.status import StatusView
 from connectors.postgres.reader import RowReader
+from connectors.soroban.access import open_nodes
+from connectors.soroban.allowance import Purpose
 from connectors.soroban.as_of import EntrySource
 from connectors.soroban.codec import ChainCodec
-from connectors.soroban.rpc import Rpc
 from connectors.soroban.service import network_name
 from schemas.topics import CHAIN_EVENTS, DB_CHANGES, OBSERVATIONS
 
@@ -44,7 +53,7 @@ def build_codecs(rules: Sequence[LoadedRule], prefix: str = "") -> Mapping[str, 
 async def open_seeder(settings: Settings, clock: Clock, options: SeedOptions) -> AsyncIterator[Seeder]:
     """What seeds rules, with its connections; they are closed afterwards."""
     rows = RowReader(settings.database, settings.source, settings.slot)
-    rpc = Rpc(settings.rpc_url, clock)
+    rpc = open_nodes(settings, clock, Purpose.SWEEP)
     log = SeedLog(settings, network_name(settings.network_passphrase))
     entries = EntrySource(rpc, settings.network_passphrase)
     try:
@@ -53,6 +62,50 @@ async def open_seeder(settings: Settings, clock: Clock, options: SeedOptions) ->
         await rows.close()
         await rpc.close()
         await log.close()
+
+
+@asynccontextmanager
+async def open_comparer(settings: Settings, clock: Clock, options: CompareOptions) -> AsyncIterator[Comparer]:
+    """What compares both sides of rules now; its connections are closed afterwards."""
+    rows = RowReader(settings.database, settings.source, settings.slot)
+    rpc = open_nodes(settings, clock, Purpose.SWEEP)
+    try:
+        yield Comparer(rows, EntrySource(rpc, settings.network_passphrase), clock, options)
+    finally:
+        await rows.close()
+        await rpc.close()
+
+
+@asynccontextmanager
+async def open_sweeper(
+    settings: Settings, rules: Sequence[LoadedRule], clock: Clock, metrics: SweepMetrics
+) -> AsyncIterator[SweepService]:
+    """The sweeper's service, with its connections; they are closed afterwards."""
+    rpc = open_nodes(settings, clock, Purpose.SWEEP)
+    log = SeedLog(settings, network_name(settings.network_passphrase), "sweep")
+    entries = EntrySource(rpc, settings.network_passphrase)
+    readers: list[RowReader] = []
+    by_id = {loaded.rule.id: loaded for loaded in rules}
+    pace = SweepOptions(settings.sweep_page, settings.sweep_rate or None)
+    options = DeskOptions(immediately=settings.run_immediately, waits_for_seed=not settings.from_empty)
+    default_us = settings.reconciliation_interval_ms * 1000 or None
+    async with StatusView(settings) as view, SweepRequests(settings) as requests:
+
+        def make_desk(rule: str) -> Desk:
+            loaded = by_id[rule]
+            rows = RowReader(settings.database, settings.source, settings.slot)
+            readers.append(rows)
+            sweeper = Sweeper(SweepSources(rows, entries, log, view), clock, pace, metrics)
+            parts = DeskParts(sweeper, log, view, clock, metrics)
+            return Desk(loaded, parts, schedule_of(loaded.settings, default_us), options)
+
+        try:
+            yield SweepService(list(by_id), make_desk, requests, clock)
+        finally:
+            for rows in readers:
+                await rows.close()
+            await rpc.close()
+            await log.close()
 
 
 def build_supervision(
@@ -81,8 +134,13 @@ def build_supervision(
     async def tell_lost() -> None:
         await tell_slot_lost(settings, clock)
 
+    async def tell_started() -> None:
+        """What a new start leaves out of the stream, if anything, a sweep brings."""
+        mine = [loaded.rule.id for loaded in rules if loaded.left.source in (None, settings.source)]
+        await ask_sweeps(settings, mine, SEED_COVERS, clock.now_us())
+
     names = Names(settings.slot, settings.publication)
-    target = Target(dsn, names, tables, capture, create_slot, tell_lost)
+    target = Target(dsn, names, tables, capture, create_slot, tell_lost, tell_started)
     return Supervision(target, _connect_worker(settings, folders, clock), clock, ConnectMetrics())
 
 

@@ -15,6 +15,7 @@ from app.settings import Settings
 from connectors.debezium.capture import captured_tables
 from connectors.debezium.database import Names, open_source
 from connectors.kafka.topics import find_topic_problems
+from connectors.soroban.access import nodes_in
 from connectors.soroban.rpc import Rpc
 
 
@@ -63,8 +64,14 @@ async def find_in_database(settings: Settings, rules: Sequence[LoadedRule], cloc
 
 
 async def find_at_node(settings: Settings, rules: Sequence[LoadedRule], clock: Clock) -> list[Finding]:
-    """The node answers, serves the configured network, and has a ledger of the last minute."""
-    rpc = Rpc(settings.rpc_url, clock)
+    """Each node answers, serves the configured network, and has a ledger of the last minute."""
+    found: list[Finding] = []
+    for rpc in nodes_in(settings, clock):
+        found += await _find_one(settings, rules, clock, rpc)
+    return found
+
+
+async def _find_one(settings: Settings, rules: Sequence[LoadedRule], clock: Clock, rpc: Rpc) -> list[Finding]:
     try:
         health = await rpc.get_health()
         found = [

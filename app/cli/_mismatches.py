@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from connectors.kafka.mismatches import Mismatch
 
 _TRANSITIONS: Final = {"opened": "red", "reopened": "red", "updated": "yellow", "resolved": "green"}
-_SEVERITIES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
+SEVERITIES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
 _SHOWN_DIFFERENCES: Final = 2
 
 
@@ -36,7 +36,7 @@ def mismatch_cells(mismatch: Mismatch) -> tuple[Text, ...]:
     return (
         Text(mismatch.time[11:23].rstrip("Z")),
         Text(mismatch.transition, style=_TRANSITIONS.get(mismatch.transition, "")),
-        Text(severity, style=_SEVERITIES.get(severity, "")),
+        Text(severity, style=SEVERITIES.get(severity, "")),
         Text(mismatch.rule),
         Text(short_key(mismatch.key)),
         Text(describe_differences(mismatch.value)),
@@ -49,7 +49,7 @@ def describe_differences(value: Mapping[str, Any]) -> str:
     if not differences:
         return f"in sync again since {value['until']} ({value['cause']})"
     shown = [
-        f"{each['field']}: {_word(each['left'])} | {_word(each['right'])}"
+        f"{each['field']}: {word(each['left'])} | {word(each['right'])}"
         for each in differences[:_SHOWN_DIFFERENCES]
     ]
     more = len(differences) - len(shown)
@@ -61,5 +61,6 @@ def short_key(key: str) -> str:
     return key if len(key) <= 16 else f"{key[:6]}…{key[-6:]}"
 
 
-def _word(value: object) -> str:
+def word(value: object) -> str:
+    """A value as it is shown; null is what is not known."""
     return "unknown" if value is None else str(value)

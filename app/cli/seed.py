@@ -41,20 +41,16 @@ def seed(
 async def _seed(names: list[str], options: SeedOptions, *, if_needed: bool) -> None:
     import os
 
+    from app.cli._rules import choose
     from app.clock import SystemClock
-    from app.errors import Fatal
     from app.rules import load_rules
     from app.settings import load_settings
     from app.wiring import open_seeder
 
     settings = load_settings()
-    loaded = load_rules(settings.rules, os.environ)
-    known = {rule.rule.id: rule for rule in loaded}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise Fatal("seeding", ", ".join(unknown), "no such rule", f"rules are: {', '.join(known)}")
+    chosen = choose(load_rules(settings.rules, os.environ), names, "seeding")
     async with open_seeder(settings, SystemClock(), options) as seeder:
-        for rule in [known[name] for name in names] or loaded:
+        for rule in chosen:
             if if_needed and await seeder.is_seeded(rule):
                 typer.echo(f"{rule.rule.id}: seeded before")
                 continue

@@ -24,7 +24,7 @@ def up(
     ] = False,
     logs: Annotated[Path, typer.Option(help="Each part's log goes here.")] = Path("driftwatch-logs"),
 ) -> None:
-    """Run connect, poller, seed and worker against the services that the environment names, until Ctrl-C.
+    """Run every part against the services that the environment names, until Ctrl-C.
 
     A part that dies is started again. One that refuses its configuration ends everything, with its reason.
     """
@@ -48,6 +48,7 @@ async def _up(settings: Settings, logs: Path, *, create_slot: bool) -> None:
         Service("connect", ("connect", *(("--create-slot",) if create_slot else ())), settings.connect_port),
         Service("poller", ("poller",), settings.poller_port),
         Service("worker", ("worker",), settings.worker_port),
+        Service("sweeper", ("sweeper",), settings.sweeper_port),
         Service("seed", ("seed", "--if-needed"), ends=True),
     )
     async with Supervisor(logs, {}, SystemClock()) as supervisor:

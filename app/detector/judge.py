@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from app.detector import left as left_side
 from app.detector import right as right_side
@@ -15,6 +16,10 @@ from app.detector.segments import OK, UNVERIFIABLE, Comparison, Segment, find_co
 from app.detector.stretches import Drifting, find_turns
 from app.detector.timeline import KeyState, Piece, RowState, forget_versions, merge_rows
 from app.detector.unverifiable import UnverifiableLog
+
+KEPT_UNTIL_SEEDED: Final = 64
+"""So many versions of a key wait for the seed of its other side: what they show then does not depend on when
+the seed arrives. More would make each look too dear."""
 
 Sides = tuple[Sequence[Piece], Sequence[Piece]]
 
@@ -52,7 +57,8 @@ class Judge:
         if state.record is not None and state.record.judged != judged:
             state.record.judged = judged
             self.keys.changed.records.add(key)
-        self._forget_versions(key, state, judged)
+        if key not in self.one_sided or len(sides[0]) + len(sides[1]) > KEPT_UNTIL_SEEDED:
+            self._forget_versions(key, state, judged)
         self._plan(key, state, min(cover, self._bury(key, state, judged)), through)
 
     def note_open_ends(self) -> None:
@@ -80,18 +86,24 @@ class Judge:
         return effects
 
     def _settle_reads(self, key: str, state: KeyState, through: int, effects: list[Effect]) -> None:
+        """Settle the reads whose marks have come. One that falls into a loss proves nothing: what it saw may
+        have changed unheard a moment later."""
         left, right, keys = state.left, state.right, self.keys
         if left is not None and left.waiting:
             for row in [read for read in left.waiting if read.read_at <= through]:
                 left.waiting.remove(row)
                 keys.changed.left.add(key)
-                if left_side.settle_read(left, row, keys.left, keys.count):
+                if keys.left.has_lost(row.read_at):
+                    keys.count("as_of_inconclusive")
+                elif left_side.settle_read(left, row, keys.left, keys.count):
                     effects.append(self._as_of(key, Side.LEFT, row.read_at, "row is not what was held"))
         if right is not None and right.waiting:
             for entry in [read for read in right.waiting if read.read_at <= keys.right.at]:
                 right.waiting.remove(entry)
                 keys.changed.right.add(key)
-                if right_side.settle_read(right, entry, keys.count):
+                if keys.right.has_lost(entry.read_at):
+                    keys.count("as_of_inconclusive")
+                elif right_side.settle_read(right, entry, keys.count):
                     effects.append(self._as_of(key, Side.RIGHT, entry.read_at, "entry is not what was held"))
 
     def _as_of(self, key: str, side: Side, at: int, detail: str) -> Incident:
@@ -111,6 +123,8 @@ class Judge:
             right = state.right.versions
         if left[-1][2] == UNKNOWN or right[-1][2] == UNKNOWN:
             self.one_sided.add(key)
+        else:
+            self.one_sided.discard(key)
         return left, right
 
     def _look_closer(

@@ -50,12 +50,12 @@ def apply_read(right: RightState, read: EntryRead, watermark: Watermark, count: 
     """Fill every unknown piece with modified <= beginning <= read.
 
     A change that no event has told of yet waits: its event may come until the mark of its ledger, and after
-    that it is proven unannounced. So is, at once, one older than the newest event. An absence waits for the
-    mark of the ledger that it was read at: an entry does not tell when it was removed, and until then another
-    event may. A read that has nothing to fill is stale.
+    that it is proven unannounced. So is, at once, one older than the newest event. An absence speaks of the
+    newest version by its ledger only, and waits for that ledger's mark: an entry does not tell when it was
+    removed, and until then another event may. A read that has nothing to fill is stale.
     """
     modified = read.modified_ledger
-    if modified < 0:
+    if modified < 0 or read.value == ABSENT:
         modified = _newest_position(right, read.read_ledger)
     statement = EntryAsOf(
         read.rule, read.key, read.value, modified, read.modified_at, read.read_ledger, read.read_at

@@ -33,10 +33,7 @@ class UnverifiableLog:
             return
         for side, pieces, end in zip((Side.LEFT, Side.RIGHT), sides, known_until, strict=True):
             for i, piece in enumerate(pieces):
-                if piece[2] == UNKNOWN:
+                if piece[2] == UNKNOWN and piece[0] < end:
+                    name = (key, side, piece[0])
                     until = pieces[i + 1][0] if i + 1 < len(pieces) else INFINITY
-                    self._remember((key, side, piece[0]), min(until, end), piece[0])
-
-    def _remember(self, name: tuple[str, Side, int], until: int, start: int) -> None:
-        if until > start:
-            self.pieces[name] = max(until, self.pieces.get(name, until))
+                    self.pieces[name] = max(min(until, end), self.pieces.get(name, -INFINITY))

@@ -117,6 +117,10 @@ class Watermark:
         self.past.append(event)
         self.unheard = self._find_unheard()
 
+    def has_lost(self, at: int) -> bool:
+        """Does an instant lie inside a loss?"""
+        return any(isinstance(event, Loss) and event.start <= at < event.until for event in self.past)
+
     # ---- seeds
 
     def seed(self, seeded: Seeded) -> None:

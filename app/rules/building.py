@@ -104,7 +104,8 @@ def _fields(stated: Stated, document: Document) -> list[CompiledField]:
 
 
 def _check_names(stated: Stated, document: Document) -> None:
-    known = {"existence", *(stated.get("fields") or {})}
+    fields = stated.get("fields")
+    known = {"existence", *(fields if isinstance(fields, dict) else ())}
     for section in ("exempt", "remedies"):
         if not document.is_sound(section):
             continue

@@ -56,6 +56,14 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: Any = {}  # noqa: RUF012 - as the base class has it
 
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Refuses aliases: a few lines of them stand for more values than memory holds, or for themselves."""
+        if self.check_event(yaml.AliasEvent):
+            events: Any = self
+            mark = events.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "an alias (*name) is not taken here", mark)
+        return super().compose_node(parent, index)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:

@@ -37,7 +37,7 @@ def _in_words(error: ValidationError) -> Iterator[tuple[str, str, str]]:
                 yield _below(path, key), "is missing", _description(wanted)
     elif error.validator == "dependentRequired":
         yield path, error.message, allowed
-    elif error.validator == "propertyNames" or (not path and error.validator == "pattern"):
+    elif "propertyNames" in error.absolute_schema_path:
         yield path, f"{error.instance!r} is no field name", "letters, digits and _, at most 64"
     elif isinstance(error.instance, dict | list):
         yield path, "does not have the right form", allowed or error.message

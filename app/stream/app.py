@@ -55,7 +55,7 @@ class StreamSettings:
             "producer_acks": -1,
             "producer_linger": 0.0,
             "producer_max_batch_size": 512 * 1024,
-            "producer_request_timeout": 10.0,
+            "producer_request_timeout": min(10.0, self.session_timeout_s / 2),
             "consumer_auto_offset_reset": "earliest",
             "stream_buffer_maxsize": 1024,
             "stream_recovery_delay": 0.0,

@@ -7,6 +7,7 @@ that number in tests/contract/test_faust_*.py.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -16,12 +17,9 @@ from faust.types.tuples import ConsumerMessage
 
 from app.stream.failure import FailStop
 from app.stream.work import Batch
-from app.telemetry import get_logger
 
 if TYPE_CHECKING:
     from app.stream.app import StreamApp
-
-log = get_logger(__name__)
 
 DELIVERY_TIMEOUT_S: Final = 60.0
 MOST_QUEUED: Final = 8
@@ -31,6 +29,8 @@ SMALL_POLL: Final = 1000
 BACK_PRESSURE_PAUSE_S: Final = 0.002
 RECOVERY_PAUSE_S: Final = 0.02
 """Between two looks whether the tables are recovered, while there is nothing else to read."""
+LONGEST_POLL_S: Final = 0.2
+"""A seek waits for a poll to end."""
 
 
 class ReadCommittedThread(driver.AIOKafkaConsumerThread):
@@ -50,6 +50,14 @@ class BatchConsumer(driver.Consumer):
 
     app: StreamApp
     _last_poll = 0
+    _polled_in = 0
+    """The generation in which the last poll began."""
+    _seeks = 0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._position_lock = asyncio.Lock()
+        """Held by a poll, and by whoever moves the positions."""
 
     def _new_consumer_thread(self) -> Any:
         return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
@@ -68,20 +76,43 @@ class BatchConsumer(driver.Consumer):
             await clock.sleep(self.app.linger_s)
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109
-        """Reads no source before the tables are recovered.
+        """One poll. No seek happens while it runs, and no source is read before the tables are recovered.
 
-        Stock does, and loses what it read: (1) recovery ends and lets the sources be polled, (2) their
-        batches are queued, (3) it seeks to the committed offsets, which moves nothing back in a group that
-        has not committed yet, (4) `flow_control.resume()` empties the queues, (5) later batches are committed
-        past the lost ones. Relies on (19): `actives_ready` becomes true after (4).
+        Stock does both, and loses what it read: (1) a poll waits through a rebalance, or begins when recovery
+        lets the sources be polled; (2) the sources are sought to their committed offsets, which moves nothing
+        back in a group that has not committed yet; (3) the poll's batches are queued; (4)
+        `flow_control.resume()` empties the queues; (5) later batches are committed past the lost ones. Relies
+        on (19): `actives_ready` becomes true after (4).
         """
-        wanted = active_partitions
+        wanted = set(active_partitions)
         if not self.app.tables.actives_ready:
-            wanted = {tp for tp in active_partitions if self._is_changelog_tp(tp)}
+            wanted = {tp for tp in wanted if self._is_changelog_tp(tp)}
         if not wanted:
             await self.app.clock.sleep(RECOVERY_PAUSE_S)
             return {}
-        return await super()._getmany(wanted, timeout)
+        async with self._position_lock:
+            self._polled_in = self.app.consumer_generation_id
+            return await super()._getmany(wanted, min(timeout, LONGEST_POLL_S))
+
+    async def perform_seek(self) -> None:
+        """To the committed offsets, and really back to the first record where nothing is committed. What was
+        polled before is not handed on any more."""
+        async with self._position_lock:
+            self._seeks += 1
+            await super().perform_seek()
+            fresh = [
+                self._new_topicpartition(tp.topic, tp.partition)
+                for tp in self.assignment()
+                if not self._is_changelog_tp(tp) and not self._committed_offset.get(tp)
+            ]
+            if fresh:
+                await self._thread.seek_to_beginning(*fresh)
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Recovery places the changelogs. What was polled before is not handed on any more."""
+        async with self._position_lock:
+            self._seeks += 1
+            await super().seek_wait(partitions)
 
     def _is_full(self) -> bool:
         """Relies on (11): iterating `app.topics` gives the channels, each with its queue."""
@@ -89,30 +120,23 @@ class BatchConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
         """Relies on (2, 3): `_drain_messages` iterates this as (TP, message); `_wait_next_records`,
-        `flow_active`, `perform_seek`, `_buffered_partitions`."""
+        `flow_active`, `_buffered_partitions`. Records that are not handed on here are read again: a seek
+        follows every rebalance."""
         await self._make_room()
         polled, active = await self._wait_next_records(timeout)
-        generation = self.app.consumer_generation_id
+        generation, seeks = self._polled_in, self._seeks
         self._last_poll = sum(map(len, polled.values())) if polled else 0
         if polled is None or self.should_stop:
             return
-        if not self.flow_active:
-            await self._seek_back()
-            return
         polled_s = self.app.clock.monotonic_s()
         for source, records in polled.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
+            is_moved = seeks != self._seeks or generation != self.app.consumer_generation_id
+            if is_moved or not self.flow_active:
                 return
             tp = TP(source.topic, source.partition)
             if records and (active is None or tp in active or tp in self._buffered_partitions):
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 yield tp, as_message(tp, Batch(records, polled_s), generation)
-
-    async def _seek_back(self) -> None:
-        try:
-            await self.perform_seek()
-        except Exception as error:  # noqa: BLE001
-            log.warning("seek while the flow stood still", event_name="seek_failed", cause=repr(error))
 
     def _new_offset(self, tp: TP) -> int | None:
         """Relies on (6): acks fill `_acked` and `_acked_index`, commits ask here. One serial agent

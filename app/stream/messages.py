@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from app.detector.model import INFINITY, EpisodeForgotten, Gap, Incident, Transition
+from app.detector.model import INFINITY, EpisodeForgotten, Gap, Incident, Side, Transition
 from app.detector.values import derive_id, format_time
 from app.errors import Poison
 from app.ports import Record
@@ -65,21 +65,35 @@ def tell_forgotten(names: TopicNames, forgotten: EpisodeForgotten) -> Message:
 
 
 def tell_incident(names: TopicNames, incident: Incident, source: str | None) -> Message:
-    """Input was lost or cannot be trusted; open while its end is not known. Its id is that of its content,
-    but that a parked partition's incident keeps its id when it ends."""
+    """Input was lost or cannot be trusted; open while its end is not known, and, where a whole side is
+    concerned, until a sweep has read the side again and closes it. Its id is that of its content, but that a
+    parked partition's incident keeps its id when it ends."""
     is_parking = incident.cause == "parked"
+    is_open = incident.until_us is None or (incident.key is None and not is_parking)
     content: dict[str, object] = {
         "cause": incident.cause,
         "source": source,
         "rule": incident.rule,
         "from": _time(incident.from_us),
         "until": None if incident.until_us is None else _time(incident.until_us),
-        "state": "open" if incident.until_us is None else "closed",
+        "state": "open" if is_open else "closed",
         "detail": incident.detail,
     }
     until = None if is_parking else content["until"]
     incident_id = derive_id(incident.cause, source, incident.rule, content["from"], until, incident.key)
     return _status(names, f"incident|{incident_id}", {"id": incident_id, **content})
+
+
+def ask_sweep(names: TopicNames, incident: Incident) -> Message | None:
+    """The request that a loss of input makes by itself; None for what concerns one entry only: a contract
+    that tells of no change loses nothing."""
+    is_proof = incident.cause == "continuity" and incident.side is Side.LEFT
+    if incident.key is not None and not is_proof:
+        return None
+    times = (_time(incident.from_us), None if incident.until_us is None else _time(incident.until_us))
+    run = derive_id("sweep", incident.rule, incident.cause, *times)
+    body = {"request": "sweep", "rule": incident.rule, "run": run, "cause": incident.cause}
+    return Message(names.of(topics.REQUESTS), incident.rule.encode(), orjson.dumps(body))
 
 
 def tell_status(names: TopicNames, rule: str, partition: int, status: Mapping[str, object]) -> Message:

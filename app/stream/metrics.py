@@ -13,18 +13,18 @@ from app.detector.model import INFINITY, SECOND
 from app.ports import Codec
 
 if TYPE_CHECKING:
-    from app.detector.detector import Detector
+    from app.stream.rule_partition import RulePartition
 
 LATENCIES_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class WorkerMetrics:
-    """All `driftwatch_*` of a worker. `detectors` are those of the partitions that it owns now."""
+    """All `driftwatch_*` of a worker. `held` are the rules of the partitions that it owns now."""
 
     def __init__(self, clock: Clock, codecs: Mapping[str, Codec]) -> None:
         self.clock, self.codecs = clock, codecs
         self.registry = CollectorRegistry()
-        self.detectors: dict[tuple[str, int], Detector] = {}
+        self.held: dict[tuple[str, int], RulePartition] = {}
         self._retired: dict[tuple[str, str], int] = {}
         self.events: Callable[[], Mapping[str, int]] = dict
         self.parked: Callable[[], int] = lambda: 0
@@ -56,15 +56,15 @@ class WorkerMetrics:
 
     def retire(self, rule: str, partition: int) -> None:
         """The partition moved; what was counted in it stays counted."""
-        detector = self.detectors.pop((rule, partition), None)
-        if detector is not None:
-            for what, count in detector.counts.items():
+        held = self.held.pop((rule, partition), None)
+        if held is not None:
+            for what, count in held.detector.counts.items():
                 self._retired[rule, what] = self._retired.get((rule, what), 0) + count
 
     def _observed(self) -> dict[tuple[str, str], int]:
         found = dict(self._retired)
-        for (rule, _), detector in self.detectors.items():
-            for what, count in detector.counts.items():
+        for (rule, _), held in self.held.items():
+            for what, count in held.detector.counts.items():
                 found[rule, what] = found.get((rule, what), 0) + count
         return found
 
@@ -98,9 +98,12 @@ class WorkerMetrics:
         active = GaugeMetricFamily(
             "driftwatch_open_episodes", "Episodes open now", labels=["rule", "severity"]
         )
+        keys = GaugeMetricFamily("driftwatch_keys", "Keys of which something is held", labels=["rule"])
         now = self.clock.now_us()
-        for rule in {rule for rule, _ in self.detectors}:
-            of_rule = [detector for (name, _), detector in self.detectors.items() if name == rule]
+        for rule in sorted({rule for rule, _ in self.held}):
+            mine = [held for (name, _), held in self.held.items() if name == rule]
+            of_rule = [held.detector for held in mine]
+            keys.add_metric([rule], sum(held.keys for held in mine))
             reached = [min(sides) for sides in zip(*(each.watermarks() for each in of_rule), strict=True)]
             for side, watermark in zip(("left", "right"), reached, strict=True):
                 if watermark > -INFINITY:
@@ -114,6 +117,7 @@ class WorkerMetrics:
         yield lag
         yield age
         yield active
+        yield keys
 
 
 def _counted(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

@@ -69,7 +69,7 @@ class DriftPartition:
         self._restore_partition()
         self._restore_keys()
         for rule_id, held in self.rules.items():
-            self.plan.metrics.detectors[rule_id, self.partition] = held.detector
+            self.plan.metrics.held[rule_id, self.partition] = held
 
     def _restore_partition(self) -> None:
         stored = self.parts[EPISODES].get(partition_key(self.partition))
@@ -258,6 +258,9 @@ class DriftPartition:
                     self.plan.metrics.incidents.labels(effect.cause).inc()
                     source = self._source_of(effect)
                     outcome.messages.append(tell.tell_incident(self.plan.names, effect, source))
+                    request = tell.ask_sweep(self.plan.names, effect)
+                    if request is not None:
+                        outcome.messages.append(request)
                 case Blind():
                     self.rules[effect.rule].see_blindness(effect)
                 case _:

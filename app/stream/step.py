@@ -74,8 +74,8 @@ class Step:
         if outcome.messages:
             await self._publish(partition, outcome.messages)
             work.published(outcome)
-            self.app.freeze.turn()
         for rows_by_table in outcome.stages:
+            self.app.freeze.turn()
             await self._write(partition, rows_by_table)
 
     async def _publish(self, partition: int, messages: Sequence[Message]) -> None:

@@ -70,10 +70,10 @@ class WorkerApp(StreamApp):
 
     def _why_marks_are_late(self) -> str | None:
         now = self.clock.now_us()
-        for (rule_id, partition), detector in self.plan.metrics.detectors.items():
-            window = detector.rule.window
+        for (rule_id, partition), held in self.plan.metrics.held.items():
+            window = held.rule.window
             late_s = MARKS_LATE_S + (window.lag_us + window.lead_us + window.skew_us) / SECOND
-            if now - min(detector.watermarks()) > late_s * SECOND:
+            if now - min(held.detector.watermarks()) > late_s * SECOND:
                 return f"marks of {rule_id} do not arrive in partition {partition}"
         return None
 

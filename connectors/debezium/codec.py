@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import json
 import re
 from base64 import b64decode
 from collections import defaultdict
@@ -11,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, NoReturn, TypeAlias
 
 import msgspec
+import orjson
 
 from app.detector.model import ABSENT, UNKNOWN, Gap, Input, Mark, RowChange, Side, Value
 from app.errors import Poison
 from app.ports import Record
 from app.rules import LeftMapping, LoadedRule
-from app.rules.canonical import microseconds, text_of
+from app.rules.canonical import LATEST_EVENT_US, microseconds, text_of
 
 _ROW_OPERATIONS: Final = frozenset("cudr")
 MARK_PREFIX: Final = "wm:"
@@ -25,7 +25,8 @@ UNAVAILABLE: Final = "__debezium_unavailable_value"
 
 _UNAVAILABLE_FORMS: Final = (UNAVAILABLE, [UNAVAILABLE], "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==")
 
-_Natural = Annotated[int, msgspec.Meta(ge=0, lt=1 << 60)]
+_Micros = Annotated[int, msgspec.Meta(ge=0, le=LATEST_EVENT_US)]
+_Millis = Annotated[int, msgspec.Meta(ge=0, le=LATEST_EVENT_US // 1000)]
 _Position = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
@@ -37,8 +38,8 @@ class _Source(msgspec.Struct):
     table: str
     schema: str | None = None
     lsn: _Position | None = None
-    ts_us: _Natural | None = None
-    ts_ms: _Natural | None = None
+    ts_us: _Micros | None = None
+    ts_ms: _Millis | None = None
     txId: _Position | None = None
 
 
@@ -58,16 +59,17 @@ class _Envelope(msgspec.Struct):
 class ChangeCodec:
     """The codec of `db.changes` for these rules.
 
-    A record whose table no rule names, a null value and a message that is no mark give () and are counted
-    in `skipped`. The before-image of an update is trusted (it is there under REPLICA IDENTITY FULL only);
-    that of a delete only where the rule says `replica_identity: full`, since it holds invented values
-    otherwise. A row read by Debezium's own snapshot (`r`) has position 0: it fills in a row that was never
-    heard of, and any change wins over it.
+    A record whose table no rule names, a null value, a message that is no mark, a heartbeat and the metadata
+    of a transaction give () and are counted in `skipped`. The before-image of an update is trusted (it is
+    there under REPLICA IDENTITY FULL only); that of a delete only where the rule says `replica_identity:
+    full`, since it holds invented values otherwise. A row read by Debezium's own snapshot (`r`) has position
+    0: it fills in a row that was never heard of, and any change wins over it.
     """
 
     def __init__(self, rules: Sequence[LoadedRule]) -> None:
         self.skipped: dict[str, int] = defaultdict(int)
         self._decode = msgspec.json.Decoder(_Envelope).decode
+        self._decode_any = msgspec.json.Decoder(dict[str, Any]).decode
         self._tables: dict[tuple[str | None, str], list[_Binding]] = {}
         for rule in rules:
             schema, _, table = rule.left.table.rpartition(".")
@@ -82,9 +84,7 @@ class ChangeCodec:
         try:
             envelope = self._decode(value)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            _refuse(
-                record, f"no Debezium envelope: {error}", "the value converter must be JSON without schemas"
-            )
+            return self._stranger(record, value, error)
         if envelope.op == "m":
             return self._mark(record, envelope)
         source = envelope.source
@@ -138,12 +138,12 @@ class ChangeCodec:
         if not message.prefix.startswith(MARK_PREFIX):
             return self._skip("message")
         try:
-            content = json.loads(b64decode(message.content or "", validate=True))
-        except (binascii.Error, ValueError, RecursionError) as error:
+            content = orjson.loads(b64decode(message.content or "", validate=True))
+        except (binascii.Error, ValueError) as error:
             _refuse(record, f"the mark's content is no base64 of JSON: {error}")
         stated = content.get("at") if isinstance(content, dict) else None
         at = microseconds(stated) if isinstance(stated, str) else None
-        if at is None:
+        if at is None or not 0 < at <= LATEST_EVENT_US:
             _refuse(record, f"the mark says no time: at is {text_of(stated)[:80]}")
         epoch = content.get("epoch")
         return (
@@ -155,9 +155,30 @@ class ChangeCodec:
             ),
         )
 
+    def _stranger(self, record: Record, value: bytes, error: Exception) -> Sequence[Input]:
+        try:
+            found = self._decode_any(value)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            found = {}
+        cause = "heartbeat" if found.keys() == {"ts_ms"} else None
+        if found.get("status") in ("BEGIN", "END") and "data_collections" in found:
+            cause = "transaction"
+        if cause is None:
+            _refuse(record, f"no Debezium envelope: {error}", _hint_for(found))
+        return self._skip(cause)
+
     def _skip(self, cause: str) -> tuple[()]:
         self.skipped[cause] += 1
         return ()
+
+
+def _hint_for(found: dict[str, Any]) -> str:
+    """What of the connector is set up otherwise, as far as the record shows it."""
+    if "__op" in found:
+        return "take ExtractNewRecordState out of the connector's transforms: the whole envelope is needed"
+    if found.keys() == {"schema", "payload"}:
+        return "set value.converter.schemas.enable=false"
+    return "the value converter must be JSON without schemas"
 
 
 def _is_unavailable(left: LeftMapping, row: dict[str, Any]) -> bool:
@@ -199,8 +220,8 @@ def _key_in_header(text: str, column: str) -> str | None:
         named = re.search(rf"(?:^|,){re.escape(column)}=([^,]*)", struct[1])
         return named[1] if named else struct[1].partition("=")[2]
     try:
-        stated: Any = json.loads(text)
-    except (ValueError, RecursionError):
+        stated: Any = orjson.loads(text)
+    except ValueError:
         return text
     if isinstance(stated, dict) and isinstance(stated.get("payload"), dict) and "schema" in stated:
         stated = stated["payload"]

@@ -44,7 +44,7 @@ class Target:
     """What to keep running. `may_create`: slot and publication may be made where there are none.
 
     `tell_lost` is awaited before a slot is made anew for a topic that already holds changes: what was
-    committed in between can never be streamed.
+    committed in between can never be streamed. `tell_started` is awaited whenever the connector runs anew.
     """
 
     dsn: str
@@ -53,6 +53,7 @@ class Target:
     capture: Callable[[Mapping[str, Sequence[str]], str], Capture]
     may_create: bool
     tell_lost: Callable[[], Awaitable[None]]
+    tell_started: Callable[[], Awaitable[None]]
 
 
 class Supervision:
@@ -99,6 +100,7 @@ class Supervision:
                 await rest.begin(connector_config(target.capture(keys, generation)))
                 await self._until_running(rest)
         log.info("The connector runs", event_name="connector_running", generation=generation)
+        await target.tell_started()
 
     async def _prepare(self, database: SourceDatabase) -> None:
         slot = await database.slot()
@@ -162,7 +164,7 @@ class Supervision:
         if slot is None or slot.is_lost:
             self._stand_still("the slot is lost")
             cause = "it was dropped" if slot is None else "its WAL is gone"
-            hint = "driftwatch connect --create-slot tells the gap, makes a new slot; then driftwatch seed"
+            hint = "driftwatch connect --create-slot tells the gap and makes a new slot"
             if not self.target.may_create:
                 raise Fatal("watching", f"slot {self.target.names.slot}", cause, hint)
             raise Transient("watching", f"slot {self.target.names.slot}", cause)

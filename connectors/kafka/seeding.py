@@ -1,4 +1,4 @@
-"""A seed's side of Kafka: observations and control records out, runs told and found again."""
+"""A seed's or a sweep's side of Kafka: observations and control records out, runs told and found again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from app.settings import Settings
 from connectors.kafka.observations import encode_read, encode_seeded
 from schemas import topics
 
-_ORIGIN: Final = "seed"
 _POLL_MS: Final = 500
 
 
@@ -26,11 +25,14 @@ class SeedLog:
     when it returns. Its producer is opened when it is needed and after each failure, so that a call that
     raised `Transient` may be repeated: duplicates say the same again."""
 
-    def __init__(self, settings: Settings, network: str) -> None:
+    def __init__(self, settings: Settings, network: str, origin: str = "seed") -> None:
+        self._origin = origin
         self._brokers, self._network, self._partitions = settings.kafka, network, settings.partitions
         self._observations = settings.topic(topics.OBSERVATIONS)
         self._status = settings.topic(topics.STATUS)
         self._cursor = settings.topic(topics.CHAIN_CURSOR)
+        self._episodes = settings.topic(topics.EPISODES)
+        self._dead_letters = settings.topic(topics.DEAD_LETTERS)
         self._producer: Any = None
 
     async def close(self) -> None:
@@ -45,7 +47,7 @@ class SeedLog:
             sent = []
             for read in reads:
                 key = read.key.encode("utf-8", "surrogatepass")
-                body = encode_read(rule, read, run, _ORIGIN)
+                body = encode_read(rule, read, run, self._origin)
                 sent.append(await send(self._observations, body, key=key))
             await asyncio.gather(*sent)
 
@@ -80,6 +82,37 @@ class SeedLog:
             if record.key == self._network.encode():
                 found = record.value
         return None if found is None else int(orjson.loads(found)["ledger"])
+
+    async def open_episodes(self, rule: str) -> dict[str, dict[str, Any]]:
+        """The last transition of every episode of a rule that is open now, by key."""
+        prefix = f"{rule}|".encode()
+        newest: dict[bytes, bytes | None] = {}
+        async for record in self._read_all(self._episodes, self._partitions):
+            if record.key is not None and record.key.startswith(prefix):
+                newest[record.key] = record.value
+        found = [orjson.loads(value) for value in newest.values() if value is not None]
+        return {value["key"]: value for value in found if value["transition"] != "resolved"}
+
+    async def forget_run(self, rule: str, run: str) -> None:
+        """Nothing of an old run is kept."""
+        async with self._writing(self._status) as send:
+            await (await send(self._status, None, key=f"run|{rule}|{run}".encode()))
+
+    async def tell_incident(self, incident: Mapping[str, object]) -> None:
+        """The present state of an incident, in the place of the one before."""
+        headers = [("content-type", b"application/json")]
+        async with self._writing(self._status) as send:
+            key = f"incident|{incident['id']}".encode()
+            await (await send(self._status, orjson.dumps(dict(incident)), key=key, headers=headers))
+
+    async def bury_run(self, run: Mapping[str, object], mismatches: Sequence[Mapping[str, Any]]) -> None:
+        """A run that is given up, with the mismatches that it saw, among the dead letters."""
+        why = {"stage": "run", "class": "RunFailed", "message": str(run["why"])}
+        headers = [(f"__drift.errors.{name}", text.encode()) for name, text in why.items()]
+        body = orjson.dumps({"run": dict(run), "mismatches": list(mismatches)})
+        async with self._writing(self._dead_letters) as send:
+            key = str(run["rule"]).encode()
+            await (await send(self._dead_letters, body, key=key, headers=headers))
 
     @asynccontextmanager
     async def _writing(self, topic: str) -> AsyncIterator[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import asyncpg
 from pydantic import SecretStr
 
-from app.detector.model import UNKNOWN, RowAsOf, Snapshot, Value
+from app.detector.model import ABSENT, UNKNOWN, RowAsOf, Snapshot, Value
 from app.errors import DriftwatchError, Fatal, Poison, Transient
 from app.readings import Place, RowPage, read_snapshot
 from app.rules import LoadedRule
@@ -56,37 +57,64 @@ class RowReader:
         except _TROUBLE as error:
             raise await self._trouble("looking for the slot", self._slot, error) from error
 
-    async def read_page(self, loaded: LoadedRule, after: Place | None, size: int) -> RowPage:
-        """The next rows behind `after` in the order of the primary key, at most `size` (1 to 1,000).
+    async def read_page(
+        self, loaded: LoadedRule, after: Place | None, size: int, until: Place | None = None
+    ) -> RowPage:
+        """The next rows behind `after` in the order of the primary key, at most `size` (1 to 1,000), none
+        behind `until`.
 
         Rows and snapshot are of one REPEATABLE READ transaction; `read_at` is the database's clock inside it,
         never before the snapshot.
         """
         size = min(max(size, 1), LARGEST_PAGE)
         try:
-            connection = await self._open()
-            table = await self._table(connection, loaded)
-            statement = table.page(size, is_first=after is None)
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                # The first statement of the transaction takes its snapshot.
-                head = await connection.fetchrow(sql("snapshot"))
-                found = await connection.fetch(statement, *(after or ()))
+            table = await self._table(await self._open(), loaded)
+            statement = table.page(size, is_first=after is None, is_bounded=until is not None)
+            seen, found = await self._fetch(loaded, statement, (*(after or ()), *(until or ())))
         except _TROUBLE as error:
             raise await self._trouble("reading the table", loaded.left.table, error) from error
+        rows, unreadable = self._read_all(loaded, table, found, seen)
+        behind = table.place(found[-1]) if len(found) == size else None
+        return RowPage(seen[1], rows, behind, unreadable)
+
+    async def read_keys(self, loaded: LoadedRule, keys: Sequence[str]) -> RowPage:
+        """All rows under these keys (at most 1,000), as of one snapshot; a key without any row has one read
+        that says so (`row` None, absent)."""
+        try:
+            table = await self._table(await self._open(), loaded)
+            seen, found = await self._fetch(loaded, table.keyed(), (list(keys[:LARGEST_PAGE]),))
+        except _TROUBLE as error:
+            raise await self._trouble("reading the table", loaded.left.table, error) from error
+        rows, unreadable = self._read_all(loaded, table, found, seen)
+        met = {row.key for row in rows}
+        none = [RowAsOf(loaded.rule.id, key, None, ABSENT, *seen) for key in keys if key not in met]
+        return RowPage(seen[1], (*rows, *none), None, unreadable)
+
+    async def _fetch(
+        self, loaded: LoadedRule, statement: str, given: Sequence[object]
+    ) -> tuple[tuple[Snapshot, int], list[Any]]:
+        connection = await self._open()
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            # The first statement of the transaction takes its snapshot.
+            head = await connection.fetchrow(sql("snapshot"))
+            found = await connection.fetch(statement, *given)
         if head is None:
             raise Transient("reading the table", loaded.left.table, "no answer")
-        seen = (read_snapshot(head["snapshot"]), int(head["read_at"]))
+        return (read_snapshot(head["snapshot"]), int(head["read_at"])), found
+
+    def _read_all(
+        self, loaded: LoadedRule, table: Table, found: Sequence[Any], seen: tuple[Snapshot, int]
+    ) -> tuple[tuple[RowAsOf, ...], int]:
         reads = [self._read(loaded, table.row(record), seen) for record in found]
         rows = tuple(read for read in reads if read is not None)
-        behind = table.place(found[-1]) if len(found) == size else None
-        return RowPage(seen[1], rows, behind, len(reads) - len(rows))
+        return rows, len(reads) - len(rows)
 
     async def _open(self) -> asyncpg.Connection[Any]:
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
                 self._database.get_secret_value(),
                 command_timeout=_COMMAND_TIMEOUT_S,
-                server_settings={"application_name": "driftwatch seed", "DateStyle": "ISO"},
+                server_settings={"application_name": "driftwatch reader", "DateStyle": "ISO"},
             )
         return self._connection
 

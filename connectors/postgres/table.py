@@ -46,20 +46,38 @@ class Table:
     relation: str
     columns: tuple[Column, ...]
     keys: tuple[Key, ...]
+    rule_key: Key
 
-    def page(self, size: int, *, is_first: bool) -> str:
-        """The statement for the first page, or for the one behind a place ($1, $2 … its texts)."""
-        keys = ", ".join(key.quoted for key in self.keys)
-        given = ", ".join(f"${n}::text::{key.type}" for n, key in enumerate(self.keys, 1))
-        parts = {
+    def page(self, size: int, *, is_first: bool, is_bounded: bool = False) -> str:
+        """The statement for the first page, or for the one behind a place ($1, $2 … its texts), up to another
+        one (the parameters that follow) where it is bounded."""
+        parts = self._parts()
+        keys, count = parts["keys"], len(self.keys)
+        bounds = [] if is_first else [f"({keys}) > ({self._place_from(1)})"]
+        if is_bounded:
+            bounds.append(f"({keys}) <= ({self._place_from(1 if is_first else count + 1)})")
+        behind = " AND ".join(bounds) or "true"
+        return sql("page").format_map(parts | {"behind": behind, "size": str(size)})
+
+    def _place_from(self, first: int) -> str:
+        return ", ".join(f"${n}::text::{key.type}" for n, key in enumerate(self.keys, first))
+
+    def keyed(self) -> str:
+        """The statement for the rows under some rule keys ($1, texts). An index on a key column that is text
+        can serve it; keys of other types are compared as PostgreSQL prints them."""
+        column = self.rule_key
+        is_text = column.type == "text" or column.type.startswith("character varying")
+        return sql("keyed").format_map(
+            self._parts() | {"key": column.quoted if is_text else f"format('%s', {column.quoted})"}
+        )
+
+    def _parts(self) -> dict[str, str]:
+        return {
             "forms": ", ".join(column.form for column in self.columns),
             "printed": ", ".join(f"format('%s', {key.quoted})" for key in self.keys),
             "relation": self.relation,
-            "behind": "true" if is_first else f"({keys}) > ({given})",
-            "keys": keys,
-            "size": str(size),
+            "keys": ", ".join(key.quoted for key in self.keys),
         }
-        return sql("page").format_map(parts)
 
     def row(self, record: Sequence[Any]) -> dict[str, object]:
         """A record of a page by column name, in the values that the change stream's JSON would have."""
@@ -89,7 +107,13 @@ def describe(loaded: LoadedRule, found: Sequence[Mapping[str, Any]]) -> Table:
     if missing:
         _refuse(loaded, f"rule {rule} needs the column(s) {', '.join(missing)}", "correct the rule")
     columns = [_column(loaded, by_name[name]) for name in dict.fromkeys(needed)]
-    return Table(found[0]["relation"], tuple(columns), tuple(Key(row["quoted"], row["type"]) for row in keys))
+    rule_key = by_name[left.key]
+    return Table(
+        found[0]["relation"],
+        tuple(columns),
+        tuple(Key(row["quoted"], row["type"]) for row in keys),
+        Key(rule_key["quoted"], rule_key["type"]),
+    )
 
 
 def _column(loaded: LoadedRule, row: Mapping[str, Any]) -> Column:

@@ -91,6 +91,20 @@ class LedgerEntries(msgspec.Struct, rename="camel", frozen=True):
     entries: list[LedgerEntry] | None = None
 
 
+class Ledger(msgspec.Struct, rename="camel", frozen=True):
+    """One ledger of getLedgers; its transactions are not read."""
+
+    hash: str
+    sequence: int
+    ledger_close_time: int
+
+
+class Ledgers(msgspec.Struct, rename="camel", frozen=True):
+    """getLedgers."""
+
+    ledgers: list[Ledger]
+
+
 class Fault(msgspec.Struct, frozen=True):
     """The error of a JSON-RPC answer."""
 

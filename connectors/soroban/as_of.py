@@ -12,7 +12,7 @@ from app.rules import LoadedRule
 from app.telemetry import get_logger
 from connectors.soroban.contracts import decoder_of
 from connectors.soroban.reader import CHUNK, EntryReader, EntryReads, EntryState
-from connectors.soroban.rpc import Rpc
+from connectors.soroban.rpc import NodeApi
 from connectors.soroban.service import network_name
 from connectors.soroban.times import SECOND, CloseTimes
 
@@ -28,7 +28,7 @@ class EntrySource:
 
     largest_page: Final = CHUNK
 
-    def __init__(self, rpc: Rpc, passphrase: str) -> None:
+    def __init__(self, rpc: NodeApi, passphrase: str) -> None:
         self._rpc, self._passphrase = rpc, passphrase
         self._times = CloseTimes()
         self._readers: dict[tuple[str, str], EntryReader] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -12,6 +12,7 @@ from app.detector.model import ABSENT, EntryEvent, EntryRead, Gap, Input, Mark, 
 from app.errors import Poison
 from app.ports import Record
 from app.rules import LoadedRule
+from app.rules.canonical import LATEST_EVENT_US
 from connectors.soroban import times
 from connectors.soroban.cursor import ledger_of
 
@@ -19,10 +20,13 @@ _CACHED: Final = 16_384
 """Distinct times and contracts that are remembered; a flood of new ones empties the memory, no more."""
 
 
+_Ledger = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+
+
 class EventRecord(msgspec.Struct, tag="event", tag_field="kind"):
     """`event`. `entries` None: all entries of the key; empty: none (the event names nobody)."""
 
-    ledger: int
+    ledger: _Ledger
     closed_at: str
     id: str
     network: str | None = None
@@ -37,13 +41,13 @@ class EntryRecord(msgspec.Struct, tag="entry", tag_field="kind"):
 
     entry: str
     exists: bool
-    read_ledger: int
+    read_ledger: _Ledger
     read_at: str
     network: str | None = None
     contract: str | None = None
     key: str | None = None
     value: dict[str, Any] | None = None
-    modified_ledger: int | None = None
+    modified_ledger: _Ledger | None = None
     modified_at: str | None = None
     event_id: str | None = None
 
@@ -51,10 +55,11 @@ class EntryRecord(msgspec.Struct, tag="entry", tag_field="kind"):
 class MarkRecord(msgspec.Struct, tag="mark", tag_field="kind"):
     """`mark`."""
 
-    ledger: int
+    ledger: _Ledger
     closed_at: str
     network: str | None = None
-    from_ledger: int | None = None
+    from_ledger: _Ledger | None = None
+    epoch: str | None = None
 
 
 class GapRecord(msgspec.Struct, tag="gap", tag_field="kind"):
@@ -62,8 +67,8 @@ class GapRecord(msgspec.Struct, tag="gap", tag_field="kind"):
 
     cause: str
     network: str | None = None
-    from_ledger: int | None = None
-    to_ledger: int | None = None
+    from_ledger: _Ledger | None = None
+    to_ledger: _Ledger | None = None
 
 
 _AnyRecord: TypeAlias = EventRecord | EntryRecord | MarkRecord | GapRecord
@@ -101,8 +106,8 @@ class ChainCodec:
                 return self._event(found, record)
             if type(found) is MarkRecord:
                 at = self._us(found.closed_at)
-                return (Mark(Side.RIGHT, found.network, at, None, found.ledger, found.from_ledger),)
-        except (msgspec.DecodeError, ValueError, OverflowError) as error:
+                return (Mark(Side.RIGHT, found.network, at, found.epoch, found.ledger, found.from_ledger),)
+        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
             raise Poison("decoding", f"{record.topic}[{record.partition}]@{record.offset}", error) from error
         return (Gap(Side.RIGHT, found.network, None, None, found.cause, found.from_ledger, found.to_ledger),)
 
@@ -171,6 +176,8 @@ class ChainCodec:
         micros = self._micros.get(text)
         if micros is None:
             micros = times.micros_of(datetime.fromisoformat(text))
+            if not 0 <= micros <= LATEST_EVENT_US:
+                raise ValueError(f"{text} is no time of a ledger")
             if len(self._micros) >= _CACHED:
                 self._micros.clear()
             self._micros[text] = micros

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Final
 
 import msgspec
 import orjson
 
 from app.errors import Fatal
+from connectors.soroban.times import micros_of, text_of
 
 _END_OF_LEDGER: Final = "-4294967295"
 
@@ -27,12 +29,41 @@ def scanned_ledger(position: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """A ledger and the moment at which it closed, µs: the same in one history, never in two."""
+
+    ledger: int
+    closed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """An event that was published, and the transaction that it came from."""
+
+    id: str
+    tx: str
+    contract: str
+
+    @property
+    def before(self) -> str:
+        """The cursor behind which this event comes first among those of its contract."""
+        toid, _, number = self.id.partition("-")
+        if int(number) > 0:
+            return f"{toid}-{int(number) - 1:010d}"
+        return f"{int(toid) - 1:019d}-{0:010d}"
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """`ledger`: every event up to it has been published. `position`: the node's cursor, None: from the
-    beginning of `ledger + 1`."""
+    beginning of `ledger + 1`. `epoch` counts how often the network began anew; `anchor` and `witness` prove
+    that a node still serves the history that the place belongs to."""
 
     position: str | None
     ledger: int
+    epoch: int = 0
+    anchor: Anchor | None = field(default=None, compare=False)
+    witness: Witness | None = field(default=None, compare=False)
 
     @property
     def start(self) -> int | str:
@@ -50,19 +81,44 @@ class Cursor:
         """The first ledger of which something may not have been published."""
         return self.ledger + 1
 
-    def from_next_ledger(self) -> Cursor:
-        """The same place as a ledger; only right for a cursor that is at its ledger's end."""
-        return Cursor(None, self.ledger)
+    def is_published(self, event_id: str) -> bool:
+        """The event lies at or before this place."""
+        return ledger_of(event_id) <= self.ledger or (self.position is not None and event_id <= self.position)
+
+
+def end_of(ledger: int) -> str:
+    """The cursor behind every event of a ledger."""
+    return f"{ledger << 32 | 0xFFFFFFFF:019d}{_END_OF_LEDGER}"
+
+
+class _StoredAnchor(msgspec.Struct):
+    ledger: int
+    closed_at: datetime
 
 
 class _Stored(msgspec.Struct):
     cursor: str
     ledger: int
+    epoch: Annotated[int, msgspec.Meta(ge=0)] = 0
+    anchor: _StoredAnchor | None = None
+    witness: Witness | None = None
 
 
 def to_json(cursor: Cursor) -> bytes:
-    """The record of `chain.cursor`. No method of a node tells a ledger's hash cheaply, so it is null."""
-    return orjson.dumps({"cursor": cursor.position, "ledger": cursor.ledger, "ledger_hash": None})
+    """The record of `chain.cursor`. No method of a node tells a ledger's hash cheaply, so it is null; the
+    history is proven by `anchor` and `witness`."""
+    anchor, witness = cursor.anchor, cursor.witness
+    body: dict[str, object] = {
+        "cursor": cursor.position or end_of(cursor.ledger),
+        "ledger": cursor.ledger,
+        "ledger_hash": None,
+        "epoch": cursor.epoch,
+    }
+    if anchor is not None:
+        body["anchor"] = {"ledger": anchor.ledger, "closed_at": text_of(anchor.closed_at)}
+    if witness is not None:
+        body["witness"] = {"id": witness.id, "tx": witness.tx, "contract": witness.contract}
+    return orjson.dumps(body)
 
 
 def from_json(raw: bytes) -> Cursor:
@@ -72,4 +128,7 @@ def from_json(raw: bytes) -> Cursor:
     except msgspec.DecodeError as error:
         hint = "remove that record to start at the node's latest ledger; sweep afterwards"
         raise Fatal("reading", "the record in chain.cursor", error, hint) from error
-    return Cursor(found.cursor, found.ledger)
+    anchor = None
+    if found.anchor is not None:
+        anchor = Anchor(found.anchor.ledger, micros_of(found.anchor.closed_at))
+    return Cursor(found.cursor, found.ledger, found.epoch, anchor, found.witness)

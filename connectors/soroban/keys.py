@@ -59,7 +59,8 @@ def read_contract_data(entry_xdr: str) -> ContractData:
             ledger_key, scval.address_of(data.contract), scval.of_value(data.key), scval.of_value(data.val)
         )
     except (*scval.MALFORMED, RecursionError) as error:
-        raise Poison("decoding", "a ledger entry", str(error) or type(error).__name__) from error
+        cause = f"no XDR of this protocol: {str(error) or type(error).__name__}"
+        raise Poison("decoding", "a ledger entry", cause) from error
 
 
 def _address(text: str) -> xdr.SCAddress:

@@ -11,7 +11,7 @@ from connectors.soroban import keys
 from connectors.soroban.answers import LedgerEntry
 from connectors.soroban.contracts import ContractDecoder, Enumerable
 from connectors.soroban.keys import ContractData
-from connectors.soroban.rpc import MAX_KEYS, Rpc
+from connectors.soroban.rpc import MAX_KEYS, NodeApi
 
 CHUNK: Final = MAX_KEYS
 
@@ -19,7 +19,8 @@ CHUNK: Final = MAX_KEYS
 @dataclass(frozen=True, slots=True)
 class EntryState:
     """One entry at the ledger of its answer. `value` None with `exists`: the decoder refused it, `problem`
-    says why. `live_until` None: not known (a node's 0 means that too, never that the entry is gone)."""
+    says why. `live_until` None: not known (a node's 0 means that too, never that the entry is gone); before
+    the ledger of the answer: the entry is archived, and there."""
 
     key: str
     exists: bool
@@ -37,23 +38,38 @@ class EntryReads:
     states: tuple[EntryState, ...]
 
 
-class EntryReader:
-    """The entries of one kind in one contract. Raises what `Rpc` raises."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An entry to read: the contract, the kind of entry, and the rule key."""
 
-    def __init__(self, rpc: Rpc, contract: str, decoder: ContractDecoder) -> None:
+    contract: str
+    decoder: ContractDecoder
+    key: str
+
+
+async def read_entries(rpc: NodeApi, asked: Sequence[Asked]) -> EntryReads:
+    """Read up to 200 entries of any contracts in one answer, in the order in which they were asked for. Keys
+    that can have no entry are absent. Raises what the node's calls raise."""
+    places = [_place(one) for one in asked]
+    wanted = list(dict.fromkeys(place for place in places if place is not None))
+    ledger, found = await rpc.get_ledger_entries(wanted or [keys.instance_key(asked[0].contract)])
+    states = [
+        _state(one, None if place is None else found.get(place))
+        for one, place in zip(asked, places, strict=True)
+    ]
+    return EntryReads(ledger, tuple(states))
+
+
+class EntryReader:
+    """The entries of one kind in one contract. Raises what the node's calls raise."""
+
+    def __init__(self, rpc: NodeApi, contract: str, decoder: ContractDecoder) -> None:
         self._rpc, self.contract, self._decoder = rpc, contract, decoder
 
     async def read(self, rule_keys: Sequence[str]) -> EntryReads:
-        """Read up to 200 entries in one answer. Keys that can have no entry are absent."""
-        places = {key: self._place(key) for key in rule_keys}
-        asked = [place for place in places.values() if place is not None]
-        ledger, found = await self._rpc.get_ledger_entries(asked or [keys.instance_key(self.contract)])
-        return EntryReads(
-            ledger,
-            tuple(
-                self._state(key, None if place is None else found.get(place)) for key, place in places.items()
-            ),
-        )
+        """Read up to 200 entries in one answer, each key once. Keys that can have no entry are absent."""
+        asked = [Asked(self.contract, self._decoder, key) for key in dict.fromkeys(rule_keys)]
+        return await read_entries(self._rpc, asked)
 
     async def list_keys(self) -> AsyncIterator[tuple[int, tuple[str, ...]]]:
         """All keys of the contract, (ledger, up to 200 keys) at a time; those added meanwhile may be missing.
@@ -74,21 +90,23 @@ class EntryReader:
             ledger, named = await self._rpc.get_ledger_entries(asked)
             yield ledger, tuple(decoder.key_in(_checked(named[one])) for one in asked if one in named)
 
-    def _place(self, key: str) -> str | None:
-        try:
-            return self._decoder.ledger_key(self.contract, key)
-        except Poison:
-            return None
 
-    def _state(self, key: str, entry: LedgerEntry | None) -> EntryState:
-        if entry is None:
-            return EntryState(key, exists=False)
-        modified, live_until = entry.last_modified_ledger_seq, entry.live_until_ledger_seq or None
-        try:
-            value = self._decoder.value(_checked(entry))
-        except Poison as error:
-            return EntryState(key, True, None, modified, live_until, str(error))
-        return EntryState(key, True, value, modified, live_until)
+def _place(asked: Asked) -> str | None:
+    try:
+        return asked.decoder.ledger_key(asked.contract, asked.key)
+    except Poison:
+        return None
+
+
+def _state(asked: Asked, entry: LedgerEntry | None) -> EntryState:
+    if entry is None:
+        return EntryState(asked.key, exists=False)
+    modified, live_until = entry.last_modified_ledger_seq, entry.live_until_ledger_seq or None
+    try:
+        value = asked.decoder.value(_checked(entry))
+    except Poison as error:
+        return EntryState(asked.key, True, None, modified, live_until, str(error))
+    return EntryState(asked.key, True, value, modified, live_until)
 
 
 def _checked(entry: LedgerEntry) -> ContractData:

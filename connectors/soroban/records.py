@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -38,10 +38,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """A contract, and the kinds of its entries that rules compare."""
+    """A contract, and the kinds of its entries that rules compare. `keys`: the rule keys that a mapping gives
+    to it, which every event of it concerns; empty: an event's own topics and data name them."""
 
     contract: str
     decoders: tuple[ContractDecoder, ...]
+    keys: tuple[str, ...] = ()
+
+
+_NOTHING: Final = Watch("", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +59,9 @@ class Named:
     undecodable: int = 0
 
 
-def name_entries(network: str, events: Iterable[Event], watches: Sequence[Watch]) -> Named:
-    """One record per event and key that it names (its contract where it names none), in event order."""
-    decoders = {watch.contract: watch.decoders for watch in watches}
+def name_entries(network: str, events: Iterable[Event], watches: Mapping[str, Watch]) -> Named:
+    """One record per event and key that it names (its contract where it names none), in event order.
+    `watches` by contract."""
     named = Named()
     undecodable = 0
     for event in events:
@@ -64,8 +69,9 @@ def name_entries(network: str, events: Iterable[Event], watches: Sequence[Watch]
         payload = _decode(event.data)
         undecodable += sum("xdr" in part for part in (*topics, payload))
         keys: dict[str, list[str]] = {}
-        for decoder in decoders.get(event.contract_id, ()):
-            for key in decoder.named_by(topics, payload):
+        watch = watches.get(event.contract_id, _NOTHING)
+        for decoder in watch.decoders:
+            for key in watch.keys or decoder.named_by(topics, payload):
                 keys.setdefault(key, []).append(decoder.entry)
                 named.entries.setdefault((event.contract_id, decoder.entry), {})[key] = event
         body = _event(network, event, topics, payload)
@@ -131,8 +137,9 @@ def entry_record(place: ReadPlace, state: EntryState, event: Event, modified_at:
     return Keyed(state.key, orjson.dumps(body))
 
 
-def mark_record(network: str, ledger: int, closed_at: int, from_ledger: int) -> bytes:
-    """The promise that all up to `ledger` stands before; it joins the promise made for `from_ledger`."""
+def mark_record(network: str, ledger: int, closed_at: int, from_ledger: int, epoch: int = 0) -> bytes:
+    """The promise that all up to `ledger` stands before; it joins the promise made for `from_ledger`, in the
+    same epoch."""
     return orjson.dumps(
         {
             "kind": "mark",
@@ -140,8 +147,15 @@ def mark_record(network: str, ledger: int, closed_at: int, from_ledger: int) -> 
             "ledger": ledger,
             "closed_at": text_of(closed_at),
             "from_ledger": from_ledger,
+            "epoch": str(epoch),
         }
     )
+
+
+def epoch_record(network: str, from_ledger: int) -> bytes:
+    """The network began anew: its history ended at or after `from_ledger`, the first ledger that may be
+    unread, and its ledgers are numbered anew."""
+    return orjson.dumps({"kind": "gap", "network": network, "from_ledger": from_ledger, "cause": "epoch"})
 
 
 def gap_record(network: str, from_ledger: int, to_ledger: int) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,8 +23,10 @@ from connectors.soroban.answers import (
     Event,
     Fault,
     Health,
+    Ledger,
     LedgerEntries,
     LedgerEntry,
+    Ledgers,
     Network,
     OutOfRange,
     Page,
@@ -38,9 +40,49 @@ MAX_CONTRACTS: Final = 25
 MAX_KEYS: Final = 200
 _CONTRACTS_A_FILTER: Final = 5
 _RANGE: Final = re.compile(r"must be within the ledger range: (\d+) - (\d+)")
-_TRANSIENT_CODES: Final = frozenset({-32001, -32098, -32603})
-"""Over the time limit; the method's queue is full; trouble inside the node (core, store, health)."""
+_OVER_TIME: Final = -32001
+_TRANSIENT_CODES: Final = frozenset({-32098, -32603})
+"""The method's queue is full; trouble inside the node (core, store, health)."""
 _OUR_FAULT_500: Final = ("[-32700]", "http: request body too large")
+_MOST_EVENTS: Final = re.compile(r"^limit must not exceed (\d+)$")
+METHOD_NOT_FOUND: Final = -32601
+
+Filters = Sequence[Mapping[str, Any]]
+"""The `filters` of getEvents; none at all means every event of the network."""
+
+
+class Refused(Fatal):
+    """The node read the request and refuses it, with this JSON-RPC code; another node may not."""
+
+    def __init__(self, operation: str, subject: str, cause: object, code: int) -> None:
+        super().__init__(operation, subject, cause)
+        self.code = code
+
+
+class OverTime(Transient):
+    """The node gave up on the request: a smaller range, or fewer filters, may be answered."""
+
+
+class NodeApi(Protocol):
+    """What is asked of a network, by one node or by several of which one answers at a time.
+
+    Calls raise `Transient`, `Fatal` or `OutOfRange` only. Between two failures, and as long as nobody turns
+    the node away, the same address answers: a page and the calls that prove it belong to one node.
+    """
+
+    @property
+    def subject(self) -> str: ...
+    async def get_health(self) -> Health: ...
+    async def get_network(self) -> Network: ...
+    async def check_passphrase(self, passphrase: str) -> None: ...
+    async def get_events(self, contracts: Sequence[str], start: int | str, limit: int = 1000) -> Page: ...
+    async def find_events(
+        self, filters: Filters, start: int | str, limit: int, until: int | None = None
+    ) -> Page: ...
+    async def get_ledger(self, ledger: int) -> Ledger | None: ...
+    async def get_ledger_entries(self, keys: Sequence[str]) -> tuple[int, dict[str, LedgerEntry]]: ...
+    def turn_away(self, reason: str) -> bool: ...
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +95,22 @@ class Limits:
 
 
 class Rpc:
-    """One node by address. A call tries once; it raises `Transient`, `Fatal` or `OutOfRange` only."""
+    """One node by address. A call tries once; it raises `Transient`, `Fatal` or `OutOfRange` only.
+
+    `headers` go with every request; neither they nor the address are ever part of an error or a log.
+    """
 
     def __init__(
-        self, url: SecretStr, clock: Clock, limits: Limits = Limits(), observe: Observe | None = None
+        self,
+        url: SecretStr,
+        clock: Clock,
+        limits: Limits = Limits(),
+        observe: Observe | None = None,
+        headers: Mapping[str, SecretStr] | None = None,
     ) -> None:
         self._url, self._clock, self._limits = url, clock, limits
+        self._headers = dict(headers or {})
+        self._most_events: int | None = None
         self._observe = observe or (lambda method, outcome: None)
         self._ids = count(1)
         self._session: aiohttp.ClientSession | None = None
@@ -92,15 +144,53 @@ class Rpc:
 
         Diagnostic events, which only old servers send, are left out.
         """
-        place: dict[str, Any] = {"cursor": start} if isinstance(start, str) else {}
-        request: dict[str, Any] = {"filters": filters_of(contracts), "pagination": {"limit": limit, **place}}
-        if isinstance(start, int):
+        return await self.find_events(filters_of(contracts), start, limit)
+
+    async def find_events(
+        self, filters: Filters, start: int | str, limit: int, until: int | None = None
+    ) -> Page:
+        """The same by filters; `until` is the ledger behind the last one, for a page from a ledger. A page
+        may hold fewer than `limit` events and yet be full: an operator may allow fewer."""
+        request: dict[str, Any] = {"filters": filters, "pagination": {}}
+        if isinstance(start, str):
+            request["pagination"]["cursor"] = start
+        else:
             request["startLedger"] = start
-        page = await self._call("getEvents", request, Page)
+            if until is not None:
+                request["endLedger"] = until
+        page = await self._find_most(request, limit)
         if any(event.type == "diagnostic" for event in page.events):
             kept: list[Event] = [event for event in page.events if event.type != "diagnostic"]
             page = msgspec.structs.replace(page, events=kept)
         return page
+
+    async def _find_most(self, request: dict[str, Any], limit: int) -> Page:
+        """As many events as were asked for, or as many as the operator allows."""
+        request["pagination"]["limit"] = min(limit, self._most_events or limit)
+        try:
+            return await self._call("getEvents", request, Page)
+        except Refused as error:
+            found = _MOST_EVENTS.match(str(error.cause).partition(" ")[2])
+            if found is None or int(found[1]) >= request["pagination"]["limit"]:
+                raise
+            self._most_events = request["pagination"]["limit"] = int(found[1])
+        return await self._call("getEvents", request, Page)
+
+    async def get_ledger(self, ledger: int) -> Ledger | None:
+        """The hash and the close time of a ledger; None where the node does not tell. The answer holds the
+        ledger's transactions too: megabytes where it was busy, so it is for ledgers without events."""
+        request = {"startLedger": ledger, "pagination": {"limit": 1}}
+        try:
+            found = (await self._call("getLedgers", request, Ledgers)).ledgers
+        except Refused as error:
+            if error.code == METHOD_NOT_FOUND:
+                return None
+            raise
+        return found[0] if found and found[0].sequence == ledger else None
+
+    def turn_away(self, reason: str) -> bool:
+        """There is no other node to ask."""
+        return False
 
     async def get_ledger_entries(self, keys: Sequence[str]) -> tuple[int, dict[str, LedgerEntry]]:
         """(ledger, entries by key) of up to 200 base64 ledger keys; a key without an entry is left out."""
@@ -113,8 +203,9 @@ class Rpc:
         try:
             result = await self._exchange(method, params, answer)
         except DriftwatchError as error:
-            named = {Transient: "transient", OutOfRange: "out_of_range"}
-            self._observe(method, named.get(type(error), "refused"))
+            is_transient = isinstance(error, Transient)
+            outcome = "out_of_range" if isinstance(error, OutOfRange) else "refused"
+            self._observe(method, "transient" if is_transient else outcome)
             raise
         self._observe(method, "ok")
         return result
@@ -128,7 +219,7 @@ class Rpc:
         operation = f"calling {method} of"
         try:
             envelope = msgspec.json.decode(body, type=Envelope)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Transient(operation, self.subject, f"no JSON-RPC answer: {error}") from error
         if envelope.error is not None:
             raise self._fault(method, envelope.error)
@@ -144,7 +235,10 @@ class Rpc:
             async with self._open().post(
                 self._url.get_secret_value(),
                 data=body,
-                headers={"Content-Type": "application/json"},
+                headers={
+                    "Content-Type": "application/json",
+                    **{name: value.get_secret_value() for name, value in self._headers.items()},
+                },
                 allow_redirects=False,
             ) as response:
                 received = await self._read(response)
@@ -159,7 +253,8 @@ class Rpc:
             ) from error
         except (aiohttp.ClientError, OSError) as error:
             # The text of these errors may hold the whole address, and with it a credential.
-            raise Transient(operation, self.subject, f"connection failed: {type(error).__name__}") from None
+            cause = f"connection failed: {type(error).__name__}"
+            raise Transient(operation, self.subject, cause, "is a node up at SOROBAN_RPC_URL?") from None
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -186,7 +281,7 @@ class Rpc:
             return Transient(operation, self.subject, cause, retry_after_s=wait)
         hint = "check SOROBAN_RPC_URL: this address is no Stellar RPC node"
         if status in (401, 403):
-            hint = "check the credential in SOROBAN_RPC_URL"
+            hint = "check the credential in SOROBAN_RPC_URL or DRIFTWATCH_RPC_HEADERS"
         if status == 204 or status >= 500 or status == 413:
             hint = ""
         return Fatal(operation, self.subject, cause, hint)
@@ -197,8 +292,12 @@ class Rpc:
             return OutOfRange(self.subject, int(found[1]), int(found[2]))
         detail = f" ({fault.data})" if fault.data is not None else ""
         cause = f"{fault.code} {fault.message}{detail}"
-        kind = Transient if fault.code in _TRANSIENT_CODES else Fatal
-        return kind(f"calling {method} of", self.subject, cause)
+        operation = f"calling {method} of"
+        if fault.code == _OVER_TIME:
+            return OverTime(operation, self.subject, cause)
+        if fault.code in _TRANSIENT_CODES:
+            return Transient(operation, self.subject, cause)
+        return Refused(operation, self.subject, cause, fault.code)
 
 
 def filters_of(contracts: Sequence[str]) -> list[dict[str, Any]]:
@@ -215,7 +314,7 @@ def read_answer(result: bytes, answer: type[T], operation: str, subject: str) ->
     """Decode a result; numbers may be strings. Raises `Fatal` for a shape that no node of today answers."""
     try:
         return msgspec.json.decode(result, type=answer, strict=False)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         hint = "stellar-rpc 22 or newer is needed"
         raise Fatal(operation, subject, f"an answer of another shape: {error}", hint) from error
 

@@ -38,7 +38,8 @@ def decode(text: str) -> Decoded:
     except MALFORMED as error:
         if _TOO_DEEP in str(error):
             return {"xdr": text}
-        raise Poison("decoding", "an ScVal", str(error) or type(error).__name__) from error
+        cause = f"no XDR of this protocol: {str(error) or type(error).__name__}"
+        raise Poison("decoding", "an ScVal", cause) from error
 
 
 def unpack_base64(text: str, what: str) -> bytes:

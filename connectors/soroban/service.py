@@ -14,14 +14,17 @@ from app.errors import Fatal, Transient
 from app.rules import LoadedRule
 from app.settings import Settings
 from app.telemetry import get_logger
+from connectors.soroban.access import open_nodes
+from connectors.soroban.allowance import Purpose
 from connectors.soroban.contracts import ContractDecoder, decoder_of
 from connectors.soroban.cursor import Cursor
 from connectors.soroban.metrics import PollerMetrics
 from connectors.soroban.poller import Pace, Poller, Scope
 from connectors.soroban.records import Watch
-from connectors.soroban.rpc import Rpc
+from connectors.soroban.rpc import NodeApi
 from connectors.soroban.sink import KafkaSink, Place, Seat, SinkLost
-from schemas.topics import CHAIN_CURSOR, CHAIN_EVENTS
+from connectors.soroban.status import StatusReport
+from schemas.topics import CHAIN_CURSOR, CHAIN_EVENTS, STATUS
 
 log = get_logger(__name__)
 
@@ -61,6 +64,7 @@ def place_of(settings: Settings, network: str) -> Place:
         partitions=settings.partitions,
         network=network,
         group=f"{settings.topic_prefix}{settings.app_id}-poller-{network}",
+        status_topic=settings.topic(STATUS),
     )
 
 
@@ -90,7 +94,7 @@ class PollerService:
     async def run(self, stop: asyncio.Event, announce: Callable[[int], None] = lambda port: None) -> None:
         """Run until `stop`. `announce` is told the port of `/metrics` once it listens."""
         settings = self._settings
-        rpc = Rpc(settings.rpc_url, self._clock, observe=self.metrics.request)
+        rpc = open_nodes(settings, self._clock, Purpose.TIP, self.metrics.request, self.metrics)
         endpoint = await telemetry.serve(
             self.metrics.registry,
             host=settings.metrics_host,
@@ -115,7 +119,7 @@ class PollerService:
             await rpc.close()
             await endpoint.close()
 
-    async def _check_network(self, rpc: Rpc, stop: asyncio.Event) -> None:
+    async def _check_network(self, rpc: NodeApi, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await rpc.check_passphrase(self._settings.network_passphrase)
@@ -124,7 +128,7 @@ class PollerService:
                 log.warning("The node gives no answer", event_name="rpc_trouble", reason=str(error))
                 await self._clock.sleep(error.retry_after_s or _PAUSE_S)
 
-    async def _serve(self, rpc: Rpc, stop: asyncio.Event) -> None:
+    async def _serve(self, rpc: NodeApi, stop: asyncio.Event) -> None:
         async with Seat(self._place) as seat:
             while not stop.is_set():
                 self.metrics.enter("standby")
@@ -132,12 +136,12 @@ class PollerService:
                     await seat.turn()
                 if not stop.is_set():
                     async with KafkaSink(self._place) as sink:
-                        await self._lead(
-                            Poller(rpc, sink, self._scope, self._clock, self.metrics), seat, stop
-                        )
+                        await self._lead(rpc, sink, seat, stop)
 
-    async def _lead(self, poller: Poller, seat: Seat, stop: asyncio.Event) -> None:
+    async def _lead(self, rpc: NodeApi, sink: KafkaSink, seat: Seat, stop: asyncio.Event) -> None:
         """Follow until `stop` or until the seat is lost."""
+        poller = Poller(rpc, sink, self._scope, self._clock, self.metrics)
+        report = StatusReport(self.network, self.metrics, self._clock)
         stored = await seat.read_cursor()
         cursor = stored or await self._first_cursor(poller)
         log.info("Follows the chain", event_name="poller_active", network=self.network, ledger=cursor.ledger)
@@ -146,15 +150,17 @@ class PollerService:
         try:
             while not following.done() and not stop.is_set() and seat.is_held:
                 await seat.turn()
+                status = report.due(poller.progress)
+                if status is not None and not following.done():
+                    await sink.tell(status)
             over.set()
             await asyncio.wait({following}, timeout=_GRACE_S)
             if following.done():
                 await following
         finally:
-            if not following.done():
-                following.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await following
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError, SinkLost):
+                await following
 
     async def _first_cursor(self, poller: Poller) -> Cursor:
         return (

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
 
 from app.errors import DriftwatchError, Fatal
 from connectors.soroban import cursor as cursors
 from connectors.soroban.cursor import Cursor
-from connectors.soroban.records import Batch
+from connectors.soroban.records import Batch, Keyed
 
 TRANSACTION_TIMEOUT_MS: Final = 10_000
 _TURN_MS: Final = 200
@@ -33,6 +37,7 @@ class Place:
     partitions: int
     network: str
     group: str
+    status_topic: str
 
 
 class KafkaSink:
@@ -42,6 +47,8 @@ class KafkaSink:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._producer: Any = None
+        self._one_at_a_time = asyncio.Lock()
+        self._may_tell = self._is_lost = False
 
     async def __aenter__(self) -> Self:
         place = self._place
@@ -77,27 +84,53 @@ class KafkaSink:
 
     async def publish(self, batch: Batch) -> None:
         """One transaction; acknowledged by the broker when this returns. Raises `SinkLost`."""
-        try:
-            async with self._producer.transaction():
-                await asyncio.gather(*await self._send(batch))
-        except KafkaError as error:
-            raise SinkLost("writing to", self._place.events_topic, _said(error)) from error
+        async with self._transaction(self._place.events_topic):
+            await asyncio.gather(*await self._send(batch))
+
+    async def tell(self, status: Keyed) -> None:
+        """Publish how far the network is followed; like a batch, only for who holds the seat. Nothing where
+        there is no such topic. Raises `SinkLost`."""
+        topic = self._place.status_topic
+        if not self._may_tell:
+            return
+        async with self._transaction(topic):
+            await (await self._producer.send(topic, status.value, key=status.key.encode()))
+
+    @asynccontextmanager
+    async def _transaction(self, topic: str) -> AsyncIterator[None]:
+        """One at a time; after one that failed there is none any more: the fence may have fallen."""
+        async with self._one_at_a_time:
+            if self._is_lost:
+                raise SinkLost("writing to", topic, "the transaction before this one failed")
+            try:
+                async with self._producer.transaction():
+                    yield
+            except KafkaError as error:
+                self._is_lost = True
+                raise SinkLost("writing to", topic, _said(error)) from error
 
     async def _send(self, batch: Batch) -> list[Any]:
-        send, topic = self._producer.send, self._place.events_topic
-        everywhere = range(self._place.partitions)
+        topic, everywhere = self._place.events_topic, range(self._place.partitions)
         name = batch.network.encode()
-        sent = []
+        records: list[tuple[str, bytes, bytes, int | None]] = []
         if batch.gap is not None:
-            sent += [await send(topic, batch.gap, key=name, partition=one) for one in everywhere]
-        for record in batch.records:
-            sent.append(await send(topic, record.value, key=record.key.encode()))
+            records += [(topic, batch.gap, name, one) for one in everywhere]
+        records += [(topic, record.value, record.key.encode(), None) for record in batch.records]
         if batch.mark is not None:
-            sent += [await send(topic, batch.mark, key=name, partition=one) for one in everywhere]
-        sent.append(await send(self._place.cursor_topic, batch.cursor, key=name, partition=0))
+            records += [(topic, batch.mark, name, one) for one in everywhere]
+        records.append((self._place.cursor_topic, batch.cursor, name, 0))
+        sent: list[Any] = []
+        try:
+            for to, value, key, partition in records:
+                sent.append(await self._producer.send(to, value, key=key, partition=partition))
+        except KafkaError:
+            await asyncio.gather(*sent, return_exceptions=True)  # told once, by the error that is raised
+            raise
         return sent
 
     async def _check_partitions(self) -> None:
+        known = await self._producer.client.fetch_all_metadata()  # asks for no topic, so it creates none
+        self._may_tell = self._place.status_topic in known.topics()
         wanted = ((self._place.events_topic, self._place.partitions), (self._place.cursor_topic, 1))
         for topic, expected in wanted:
             found = len(await self._producer.partitions_for(topic) or ())
@@ -110,7 +143,7 @@ class KafkaSink:
 
 class Seat:
     """The right to follow a network: the only partition of `chain.cursor`, given to one member of its group.
-    Entering joins the group; leaving gives the seat up."""
+    Entering joins the group; leaving gives the seat up. Who joins later does not take the seat away."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -126,8 +159,9 @@ class Seat:
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            session_timeout_ms=10_000,
+            session_timeout_ms=8_000,
             heartbeat_interval_ms=1_000,
+            partition_assignment_strategy=(StickyPartitionAssignor, RoundRobinPartitionAssignor),
         )
         try:
             await self._consumer.start()

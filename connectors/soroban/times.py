@@ -40,6 +40,20 @@ class CloseTimes:
         if len(self._ledgers) > self._capacity:
             del self._at[self._ledgers.pop(0)]
 
+    def contradict(self, ledger: int, at_us: int) -> bool:
+        """It cannot have closed then, in the history that is known: it closed at another time, or would have
+        closed before an older ledger or after a newer one."""
+        known = self._at.get(ledger)
+        if known is not None:
+            return known != at_us
+        place = bisect_right(self._ledgers, ledger)
+        is_early = place > 0 and at_us < self._at[self._ledgers[place - 1]]
+        return is_early or (place < len(self._ledgers) and at_us > self._at[self._ledgers[place]])
+
+    def newest(self) -> tuple[int, int] | None:
+        """The newest known ledger, and when it closed."""
+        return (self._ledgers[-1], self._at[self._ledgers[-1]]) if self._ledgers else None
+
     def of(self, ledger: int) -> int | None:
         """The close time of exactly this ledger."""
         return self._at.get(ledger)

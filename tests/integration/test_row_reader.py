@@ -181,7 +181,7 @@ async def test_a_broken_connection_passes_and_the_next_call_goes_on(database: Da
     first = await database.reader.read_page(rule, None, 2)
     await database.connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'driftwatch seed' AND datname = current_database()"
+        " WHERE application_name = 'driftwatch reader' AND datname = current_database()"
     )
     with pytest.raises(Transient, match=r"public\.held"):
         await database.reader.read_page(rule, first.after, 2)

@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 
 S = 1_000_000
 START = 1_790_000_000 * S
@@ -48,7 +49,7 @@ class Shape:
 
 @dataclass
 class History:
-    """What really was: right pieces and, per row id, left pieces; (time, value) with None absent, "out" deleted."""
+    """What really was: pieces (time, value) of the entry and of each row; None is absent, "out" deleted."""
 
     key: str
     right: list[tuple[int, Line | None]] = field(default_factory=list)
@@ -84,7 +85,9 @@ def build_history(r: random.Random, key: str, row: int, shape: Shape) -> History
     return history
 
 
-def _follow(r: random.Random, left: list[tuple[int, Line | str | None]], at: int, line: Line, shape: Shape) -> None:
+def _follow(
+    r: random.Random, left: list[tuple[int, Line | str | None]], at: int, line: Line, shape: Shape
+) -> None:
     lag = r.choice((0, 1, 4, 12, 24)) * S + r.randrange(0, 2 * S) - r.choice((0, 0, 0, 3 * S))
     roll = r.random()
     if roll < shape.drift_rate / 3:
@@ -146,7 +149,8 @@ class World:
         self.shape = shape or Shape()
         self.random = random.Random(seed)
         self.histories = [
-            build_history(self.random, f"G{seed:04d}KEY{i:05d}", i + 1, self.shape) for i in range(self.shape.keys)
+            build_history(self.random, f"G{seed:04d}KEY{i:05d}", i + 1, self.shape)
+            for i in range(self.shape.keys)
         ]
 
     def records(self) -> list[dict[str, object]]:
@@ -202,7 +206,13 @@ class World:
         for order, (at, key, envelope) in enumerate(changes):
             late = stall_until if stall_from <= at < stall_until else at
             arrival = max(arrival, late + delay)
-            source = {"name": "db", "schema": "public", "table": "credit_lines", "ts_us": at, "lsn": 1000 + order}
+            source = {
+                "name": "db",
+                "schema": "public",
+                "table": "credit_lines",
+                "ts_us": at,
+                "lsn": 1000 + order,
+            }
             if envelope["op"] == "m":
                 content = base64.b64encode(json.dumps({"at": iso(at), "lsn": "0/0"}).encode()).decode()
                 value = {"op": "m", "source": source, "message": {"prefix": "wm:0", "content": content}}
@@ -252,7 +262,7 @@ class World:
             cuts.update((at, at - before, at + after))
         points = [*sorted(cuts), START + (shape.seconds + 600) * S]
         violations: list[tuple[int, int]] = []
-        for start, until in zip(points, points[1:], strict=False):
+        for start, until in pairwise(points):
             if self._in_sync(history, start, before, after):
                 continue
             if violations and violations[-1][1] == start:
@@ -291,7 +301,9 @@ def _fields(key: str, line: Line) -> tuple[object, ...]:
     return key, line[0], line[3], line[0] - line[1], line[2]
 
 
-def _at(pieces: list[tuple[int, Line | None]] | list[tuple[int, Line | str | None]], at: int) -> Line | str | None:
+def _at(
+    pieces: list[tuple[int, Line | None]] | list[tuple[int, Line | str | None]], at: int
+) -> Line | str | None:
     value: Line | str | None = None
     for moment, held in pieces:
         if moment > at:

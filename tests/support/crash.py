@@ -1,11 +1,7 @@
-"""The crash harness: workers die under load, then everything is compared with one pass over the input.
-
-`python -m tests.support.crash --brokers … --kills 50 --workers 2 --freezes 3` prints the verdict as JSON.
-"""
+"""The crash harness: workers die under load, then everything is compared with one pass over the input."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import pickle
@@ -14,19 +10,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import msgspec
 import orjson
-from aiokafka import AIOKafkaProducer
 
 from app.clock import SystemClock
 from tests.support.crash_worker import Order
-from tests.support.kafka import COMPACT, Sender, count_behind, create_topics, read_all
-from tests.support.pairs import LEFT_TOPIC, RIGHT_TOPIC, canonical, judge_all, make_record
+from tests.support.kafka import COMPACT, Sender, count_behind, create_topics, open_sender, read_all
+from tests.support.pairs import LEFT_TOPIC, RIGHT_TOPIC, canonical, decode, judge_all, make_record
 from tests.support.waiting import eventually
 
 CLOCK = SystemClock()
@@ -37,7 +32,7 @@ READY = b'"recovered"'
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What happens to the workers. `stages`: places at which one worker kills itself, in turn (see
-    `Order.die_after`). `restart_broker`: called once, in the middle."""
+    `Order.die_after`). `restart_broker`: called once, in the middle. `report` is told what was done."""
 
     brokers: str
     kills: int = 5
@@ -49,7 +44,8 @@ class Plan:
     is_slow: bool = False
     freezes: int = 0
     stages: tuple[str, ...] = ()
-    restart_broker: Callable[[], None] | None = None
+    restart_broker: Callable[[], Awaitable[None]] | None = None
+    report: Callable[[str], object] = str
 
 
 @dataclass(slots=True)
@@ -68,6 +64,7 @@ class Verdict:
     unexpected: int = 0
     repeated: int = 0
     exits: list[int] = field(default_factory=list)
+    examples: list[str] = field(default_factory=list)
 
     @property
     def is_right(self) -> bool:
@@ -152,38 +149,41 @@ class Crash:
         await create_topics(self.plan.brokers, changelogs, PARTITIONS, COMPACT)
 
     async def _load(self) -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=self.plan.brokers, max_batch_size=500_000)
-        await producer.start()
-        sender = Sender(producer, PARTITIONS)
+        async with open_sender(self.plan.brokers, PARTITIONS) as sender:
+            await self._send(sender)
+
+    async def _send(self, sender: Sender) -> None:
         step = max(50, self.plan.events_per_s // 40)
         began, sent, sequence = CLOCK.monotonic_s(), 0, 0
-        try:
-            while self.is_loading or sequence == 0:
-                for first in range(0, self.plan.keys, step):
-                    numbers = range(first, min(first + step, self.plan.keys))
-                    for side, topic in enumerate(self.sources):
-                        await sender.send(topic, [make_record(side, number, sequence) for number in numbers])
-                    sent += 2 * len(numbers)
-                    ahead = sent / self.plan.events_per_s - (CLOCK.monotonic_s() - began)
-                    if ahead > 0:
-                        await CLOCK.sleep(ahead)
-                sequence += 1
-        finally:
-            await producer.stop()
+        while self.is_loading or sequence == 0:
+            for first in range(0, self.plan.keys, step):
+                numbers = range(first, min(first + step, self.plan.keys))
+                for side, topic in enumerate(self.sources):
+                    await sender.send(topic, [make_record(side, number, sequence) for number in numbers])
+                sent += 2 * len(numbers)
+                ahead = sent / self.plan.events_per_s - (CLOCK.monotonic_s() - began)
+                if ahead > 0:
+                    await CLOCK.sleep(ahead)
+            sequence += 1
 
     async def _harm(self) -> None:
         for place in self.plan.stages:
             await self._stop(0, signal.SIGKILL)
             self._start(0, die_after=place, die_at_step=self.random.randrange(3, 12))
-            await self.workers[0].wait(90)
-            self.verdict.kills += 1
+            assert await self.workers[0].wait(90) == -signal.SIGKILL, f"no death after {place}"
+            self._count_kill(f"died after {place}")
             self._start(0)
         for count in range(self.plan.kills):
             if count == self.plan.kills // 2 and self.plan.restart_broker is not None:
-                await asyncio.to_thread(self.plan.restart_broker)
+                await self.plan.restart_broker()
+                self.plan.report("broker restarted")
             await self._kill_one()
         for _ in range(self.plan.freezes):
             await self._freeze_one()
+
+    def _count_kill(self, how: str) -> None:
+        self.verdict.kills += 1
+        self.plan.report(f"kill {self.verdict.kills}: {how}")
 
     async def _kill_one(self) -> None:
         number = self.random.randrange(self.plan.workers)
@@ -193,7 +193,7 @@ class Crash:
         else:
             await CLOCK.sleep(self.random.uniform(0.5, 5.0))
         await self._stop(number, signal.SIGKILL)
-        self.verdict.kills += 1
+        self._count_kill(f"worker {number}")
         if self.plan.workers > 1 and self.random.random() < 0.3:
             await CLOCK.sleep(7.0)
         self._start(number)
@@ -201,14 +201,21 @@ class Crash:
     async def _freeze_one(self) -> None:
         """Stop a worker for longer than its session while another takes over: it must end by itself."""
         number = self.random.randrange(self.plan.workers)
+        await eventually(lambda: self._is_ready(number), within=90)
         worker = self.workers[number]
-        await eventually(worker.is_ready_or_dead, within=90)
         await CLOCK.sleep(2.0)
         worker.signal(signal.SIGSTOP)
         await CLOCK.sleep(self.random.choice([4.0, 9.0, 12.0]))
         worker.signal(signal.SIGCONT)
         self.verdict.frozen_exits.append(await worker.wait(30))
+        self.plan.report(f"worker {number} frozen, exit code {self.verdict.frozen_exits[-1]}")
         self._start(number)
+
+    def _is_ready(self, number: int) -> bool:
+        """A worker that died (it was frozen, the broker was gone) is started again, as a supervisor would."""
+        if self.workers[number].process.poll() is not None:
+            self._start(number)
+        return self.workers[number].is_ready_or_dead()
 
     async def _stop(self, number: int, how: int) -> None:
         self.workers[number].signal(how)
@@ -231,6 +238,11 @@ class Crash:
         for record in await read_all(brokers, [f"{self.app_id}-state-changelog"], PARTITIONS):
             held[record.key] = canonical(record.value)
         verdict.wrong_in_changelog = _count_wrong(right, held)
+        verdict.examples = [
+            f"{key.decode()}: {decode(state)} is {decode(held[key]) if key in held else None}"
+            for key, state in right.items()
+            if state != held.get(key)
+        ][:5]
         recovered = await self._recover()
         verdict.wrong_in_table = _count_wrong(right, recovered)
         told = [orjson.loads(r.value)["id"] for r in await read_all(brokers, [self.out], PARTITIONS)]
@@ -256,19 +268,3 @@ def run_crash(plan: Plan) -> Verdict:
     """Run a plan in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="driftwatch-crash-") as folder:
         return asyncio.run(Crash(plan, Path(folder)).run())
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--brokers", required=True)
-    for name, default in (("kills", 50), ("workers", 2), ("freezes", 3), ("events-per-s", 4000), ("seed", 1)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--mutant", default="", choices=["", "order", "noidem", "nogate"])
-    verdict = run_crash(Plan(stages=("publish", "write0", "write1"), **vars(parser.parse_args())))
-    sys.stdout.write(orjson.dumps({**asdict(verdict), "is_right": verdict.is_right}).decode() + "\n")
-    raise SystemExit(0 if verdict.is_right else 1)
-
-
-if __name__ == "__main__":
-    main()

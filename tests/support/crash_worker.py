@@ -40,31 +40,22 @@ class Order(msgspec.Struct):
     dump: str = ""
     is_slow: bool = False
     die_after: str = ""
-    """`publish`, or `write0`, `write1`: SIGKILL itself there, at the step `die_at_step`."""
+    """`publish`, or `write0`, `write1`: SIGKILL itself there, in the first step with a message from
+    `die_at_step` on."""
     die_at_step: int = 5
 
 
-class LateMessages(Step):
-    """Mutant: messages leave after the changelog."""
-
-    async def _make_durable(self, partition: int, work: PartitionWork, outcome: Outcome) -> None:
-        messages, outcome.messages = outcome.messages, []
-        await super()._make_durable(partition, work, outcome)
-        if messages:
-            await CLOCK.sleep(0.05)
-            for message in messages:
-                await self._send(partition, message)
-
-
 class DyingStep(Step):
-    """Kills the process with SIGKILL between two durable writes of a step."""
+    """Kills the process with SIGKILL between two durable writes of a step that has something to tell."""
 
     steps = stage = 0
+    tells = False
 
     async def _make_durable(self, partition: int, work: PartitionWork, outcome: Outcome) -> None:
         self.steps += 1
-        self.stage = 0
+        self.stage, self.tells = 0, self.tells or bool(outcome.messages)
         await super()._make_durable(partition, work, outcome)
+        self.tells = False
 
     async def _publish(self, partition: int, messages: Sequence[Message]) -> None:
         await super()._publish(partition, messages)
@@ -77,8 +68,19 @@ class DyingStep(Step):
 
     def _maybe_die(self, place: str) -> None:
         order = self.app.order
-        if place == order.die_after and self.steps >= order.die_at_step:
+        if place == order.die_after and self.tells and self.steps >= order.die_at_step:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class LateMessages(DyingStep):
+    """Mutant: messages leave after the changelog."""
+
+    async def _make_durable(self, partition: int, work: PartitionWork, outcome: Outcome) -> None:
+        messages, outcome.messages = outcome.messages, []
+        self.tells = bool(messages)
+        await super()._make_durable(partition, work, outcome)
+        for message in messages:
+            await self._send(partition, message)
 
 
 async def send_late(table: BatchTable, batch: Any, partition: int) -> None:
@@ -125,7 +127,7 @@ class CrashApp(StreamApp):
         self.order = order
         if order.mutant == "order":
             self.step = LateMessages(self)
-        if order.die_after:
+        elif order.die_after:
             self.step = DyingStep(self)
         if order.mutant == "nogate" or order.is_slow:
             for table in self.batch_tables.values():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.partitioner import murmur2
 
 COMPACT = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.bytes": "16777216"}
@@ -53,14 +54,41 @@ async def read_all(brokers: str, topics: Sequence[str], partitions: int) -> list
     return sorted(found, key=lambda record: (record.topic, record.partition, record.offset))
 
 
-async def count_behind(brokers: str, group: str, topics: Sequence[str], partitions: int) -> int:
-    """Records that the group has not committed (control records count as well)."""
+@asynccontextmanager
+async def open_sender(brokers: str, partitions: int) -> AsyncIterator[Sender]:
+    """A sender with a producer of its own; a lost connection makes it send nothing twice."""
+    producer = AIOKafkaProducer(bootstrap_servers=brokers, max_batch_size=500_000, enable_idempotence=True)
+    await producer.start()
+    try:
+        yield Sender(producer, partitions)
+    finally:
+        await producer.stop()
+
+
+async def delete_before(brokers: str, topic: str, partition: int, offset: int) -> None:
+    """Delete the records of a partition that come before an offset, as retention does."""
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
     await admin.start()
     try:
-        committed = await admin.list_consumer_group_offsets(group)
+        await admin.delete_records({TopicPartition(topic, partition): RecordsToDelete(offset)})
     finally:
         await admin.close()
+
+
+async def committed_offsets(brokers: str, group: str) -> dict[tuple[str, int], int]:
+    """What a group has committed, by topic and partition."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group)
+    finally:
+        await admin.close()
+    return {(tp.topic, tp.partition): held.offset for tp, held in found.items()}
+
+
+async def count_behind(brokers: str, group: str, topics: Sequence[str], partitions: int) -> int:
+    """Records that the group has not committed (control records count as well)."""
+    committed = await committed_offsets(brokers, group)
     consumer = AIOKafkaConsumer(bootstrap_servers=brokers)
     await consumer.start()
     try:
@@ -68,7 +96,7 @@ async def count_behind(brokers: str, group: str, topics: Sequence[str], partitio
         ends = await consumer.end_offsets(sources)
     finally:
         await consumer.stop()
-    return sum(ends[source] - (committed[source].offset if source in committed else 0) for source in sources)
+    return sum(ends[source] - committed.get((source.topic, source.partition), 0) for source in sources)
 
 
 class Sender:
@@ -80,18 +108,27 @@ class Sender:
 
     async def send(self, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> None:
         """All of them acknowledged."""
-        batches: dict[int, Any] = {}
+        await self.place((topic, self._find_partition(key), key, value) for key, value in records)
+
+    def _find_partition(self, key: bytes) -> int:
+        partition = self._partition_of.get(key)
+        if partition is None:
+            partition = self._partition_of[key] = (murmur2(key) & 0x7FFFFFFF) % self.partitions
+        return partition
+
+    async def place(self, records: Iterable[tuple[str, int, bytes | None, bytes | None]]) -> None:
+        """(topic, partition, key, value) records, each partition in order; all of them acknowledged."""
+        batches: dict[tuple[str, int], Any] = {}
         sent = []
-        for key, value in records:
-            partition = self._partition_of.get(key)
-            if partition is None:
-                partition = self._partition_of[key] = (murmur2(key) & 0x7FFFFFFF) % self.partitions
-            batch = batches.setdefault(partition, self.producer.create_batch())
+        for topic, partition, key, value in records:
+            batch = batches.get((topic, partition))
+            if batch is None:
+                batch = batches[topic, partition] = self.producer.create_batch()
             if batch.append(key=key, value=value, timestamp=None) is None:
                 sent.append(await self._send(topic, partition, batch))
-                batch = batches[partition] = self.producer.create_batch()
+                batch = batches[topic, partition] = self.producer.create_batch()
                 batch.append(key=key, value=value, timestamp=None)
-        sent += [await self._send(topic, partition, batch) for partition, batch in batches.items()]
+        sent += [await self._send(topic, partition, batch) for (topic, partition), batch in batches.items()]
         for acknowledgement in sent:
             await acknowledgement
 

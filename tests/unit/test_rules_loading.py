@@ -116,8 +116,8 @@ flapping: {flaps: 3, within: 2h}
 blind_after: 90s
 confirm: off
 sweep: {every: 1h, daily: 02:00, zone: Europe/Paris, fail_run_on: critical}
-left: {source: db, table: public.t, key: k, primary_key: [a, b], scope: {state: [1, open, null]}, out_of_scope: agrees,
-       replica_identity: full}
+left: {source: db, table: public.t, key: k, primary_key: [a, b], scope: {state: [1, open, null]},
+       out_of_scope: agrees, replica_identity: full}
 right: {network: cee3, contract: C, entry: e, scope: {kind: live}}
 fields:
   existence: {severity: low}

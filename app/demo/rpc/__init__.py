@@ -2,9 +2,10 @@
 
 Measured against recorded answers of the real server (tests/recorded). Known to differ:
 
-* `getTransaction`, `getTransactions`, `getLedgers`, `getFeeStats`, `getVersionInfo`, `sendTransaction` and
+* `getTransaction`, `getTransactions`, `getFeeStats`, `getVersionInfo`, `sendTransaction` and
   `simulateTransaction` are unknown methods here.
-* `metadataXdr` of `getLatestLedger` is exact for a ledger without transactions and leaves them out otherwise.
+* `getLedgers` takes no `xdrFormat`, and its `headerXdr` is that of `getLatestLedger`: a `LedgerHeader`.
+* `metadataXdr` is exact for a ledger without transactions and leaves them out otherwise.
 * The `data` text for a topic that is base64 but no ScVal is exact where the first four bytes are at fault or
   bytes are left over; deeper faults get the text of our own decoder.
 * Of several faults in the fields of one JSON-RPC request the first in the text is told; the real server

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.demo.rpc.cursors import AFTER_ALL, AFTER_TRANSACTION, Position, position_of
 from app.demo.rpc.ledgers import Change, Event, Ledger
-from app.demo.rpc.node import Node
+from app.demo.rpc.node import Node, Replica
 from app.demo.rpc.scripted import read_script
 
 
@@ -28,11 +28,16 @@ def fill(node: Node, asked: dict[str, Any]) -> None:
 
 
 def set_trouble(node: Node, asked: dict[str, Any]) -> None:
-    """Set or clear troubles; what is not named stays. `faults` replaces the script of faults to come."""
+    """Set or clear troubles; what is not named stays. `faults` replaces the script of faults to come,
+    `replicas` the nodes behind this address; `reset` lets the network begin anew."""
     names = {"eventSleepMs": "event_sleep_ms", "coreStatus": "core_status", "coreSleepMs": "core_sleep_ms"}
     for name, field in names.items():
         if name in asked:
             setattr(node.trouble, field, int(asked[name]))
+    if "replicas" in asked:
+        node.trouble.replicas = tuple(Replica(**each) for each in asked["replicas"])
+    if asked.get("reset"):
+        node.reset()
     if "faults" in asked:
         node.script = read_script(asked["faults"])
 

@@ -132,16 +132,22 @@ class Ledgers:
             )
         self._undo.append(undo)
 
-    def view(self, behind: int = 0) -> View:
+    def at(self, sequence: int) -> Ledger:
+        """A ledger that is held; raises KeyError."""
+        return self._held[sequence]
+
+    def view(self, behind: int = 0, kept: int | None = None) -> View:
         """The node as it is, or as it was `behind` ledgers ago; at most `UNDO_LEDGERS`, never before its
-        oldest ledger."""
+        oldest ledger. `kept`: it holds so many ledgers only."""
         if not self._held:
             return View(None, {}, {})
         behind = min(behind, UNDO_LEDGERS, self._latest - self._oldest)
+        latest = self._latest - behind
+        oldest = self._oldest if kept is None else max(self._oldest, latest - kept + 1)
         before: dict[str, Entry | None] = {}
         for place in range(1, behind + 1):
             before.update(self._undo[-place])
-        held = Range(self._held[self._oldest], self._held[self._latest - behind])
+        held = Range(self._held[oldest], self._held[latest])
         return View(held, self._entries, before)
 
     def events(

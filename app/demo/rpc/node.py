@@ -16,6 +16,7 @@ from app.demo.rpc.faults import INTERNAL_ERROR, METHOD_NOT_FOUND, OVER_TIME, QUE
 from app.demo.rpc.headers import as_base64, close_meta_xdr, header_xdr
 from app.demo.rpc.json_text import Json
 from app.demo.rpc.ledgers import Ledgers, Range, View
+from app.demo.rpc.pages import ledgers_of, read_ledgers_request
 from app.demo.rpc.scripted import OF_CALL, OF_VIEW, Kind, Script
 
 _CORE_TIMED_OUT: Final = (
@@ -24,13 +25,23 @@ _CORE_TIMED_OUT: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One of several nodes behind an address: so many ledgers behind, holding so many (None: all)."""
+
+    behind: int = 0
+    kept: int | None = None
+
+
 @dataclass(slots=True)
 class Trouble:
-    """What is wrong with a node, set from outside; zero is nothing."""
+    """What is wrong with a node, set from outside; zero is nothing. `replicas` answer in turn, a call
+    each."""
 
     event_sleep_ms: int = 0
     core_status: int = 0
     core_sleep_ms: int = 0
+    replicas: tuple[Replica, ...] = ()
 
 
 class Node:
@@ -41,14 +52,19 @@ class Node:
         self.ledgers = Ledgers(config.retention)
         self.trouble = Trouble()
         self.script = Script()
-        self._events_under_way = 0
+        self._events_under_way = self._calls = 0
         self._methods: dict[str, Callable[[Json, View], Awaitable[dict[str, Any]]]] = {
             "getHealth": self._get_health,
             "getNetwork": self._get_network,
             "getLatestLedger": self._get_latest_ledger,
             "getEvents": self._get_events_in_time,
+            "getLedgers": self._get_ledgers,
             "getLedgerEntries": self._get_ledger_entries,
         }
+
+    def reset(self) -> None:
+        """Forget all ledgers and all state: the network begins anew under its old passphrase."""
+        self.ledgers = Ledgers(self.config.retention)
 
     async def call(self, method: str, params: Json) -> dict[str, Any]:
         """The result of a method."""
@@ -66,7 +82,12 @@ class Node:
     def _view(self, method: str) -> View:
         kinds = OF_VIEW if method == "getLedgerEntries" else OF_VIEW - {Kind.STALE_ENTRIES}
         struck = self.script.take(kinds, (method,))
-        return self.ledgers.view(0 if struck is None else struck.ledgers)
+        if struck is not None:
+            return self.ledgers.view(struck.ledgers)
+        replicas = self.trouble.replicas or (Replica(),)
+        self._calls += 1
+        replica = replicas[self._calls % len(replicas)]
+        return self.ledgers.view(replica.behind, replica.kept)
 
     async def _get_health(self, params: Json, view: View) -> dict[str, Any]:
         read_fields(params, Place("GetHealthRequest"), {})
@@ -128,6 +149,10 @@ class Node:
         if keys and view.range is not None:
             await self._ask_core()
         return entries_of(request, keys, view)
+
+    async def _get_ledgers(self, params: Json, view: View) -> dict[str, Any]:
+        request = read_ledgers_request(params)
+        return ledgers_of(request, self.ledgers, view.range, self.config.protocol)
 
     def _queue_full(self, method: str) -> Fault:
         limit = self.config.events_queue

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     TRUNCATED = "truncated"
     NOT_JSON = "not_json"
     WRONG_ID = "wrong_id"
+    OLD_SHAPE = "old_shape"
     OVER_TIME = "-32001"
     QUEUE_FULL = "-32098"
     BEHIND = "behind"
@@ -35,6 +36,7 @@ OF_TRANSPORT: Final = frozenset(
         Kind.TRUNCATED,
         Kind.NOT_JSON,
         Kind.WRONG_ID,
+        Kind.OLD_SHAPE,
     }
 )
 """These strike a whole HTTP request, the others one call."""

@@ -13,7 +13,7 @@ from app.demo.rpc import control
 from app.demo.rpc.messages import NoJson, answer_body
 from app.demo.rpc.node import Node
 from app.demo.rpc.scripted import OF_TRANSPORT, Kind
-from app.demo.rpc.transport import methods_of, refusal_of, send_truncated, with_wrong_id
+from app.demo.rpc.transport import SPOILT, methods_of, refusal_of, send_truncated
 from app.errors import Fatal
 
 MAX_BODY: Final = 512 * 1024
@@ -83,11 +83,10 @@ class Server:
         if struck.kind is Kind.SLOW:
             await self.node.clock.sleep(struck.ms / 1000)
             return await self._answer_json(body)
-        if struck.kind is Kind.WRONG_ID:
-            return with_wrong_id(await self._answer_json(body))
         if struck.kind is Kind.TRUNCATED:
             return await send_truncated(request, await self._answer_json(body))
-        return refusal_of(struck)
+        spoil = SPOILT.get(struck.kind)
+        return refusal_of(struck) if spoil is None else spoil(await self._answer_json(body))
 
     async def _answer_json(self, body: bytes) -> web.Response:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -46,6 +47,36 @@ def with_wrong_id(answer: web.Response) -> web.Response:
     for each in found if isinstance(found, list) else [found]:
         each["id"] = "of somebody else"
     return web.Response(body=orjson.dumps(found), headers={"Content-Type": "application/json"})
+
+
+def in_old_shape(answer: web.Response) -> web.Response:
+    """The same answer in the spelling of servers of 2023 and 2024: numbers as strings, values in boxes,
+    paging tokens, and nothing about an event's place in its ledger."""
+    if not isinstance(answer.body, bytes):
+        return answer
+    found = orjson.loads(answer.body)
+    result = found.get("result") if isinstance(found, dict) else None
+    if isinstance(result, dict):
+        found["result"] = {name: _spelt_as_of_old(value) for name, value in result.items()}
+    return web.Response(body=orjson.dumps(found), headers={"Content-Type": "application/json"})
+
+
+def _spelt_as_of_old(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_spelt_as_of_old(each) for each in value]
+    if isinstance(value, dict):
+        boxed = {name: _spelt_as_of_old(each) for name, each in value.items() if not name.endswith("Index")}
+        if "value" in boxed and "txHash" in boxed:
+            boxed |= {"value": {"xdr": boxed["value"]}, "pagingToken": boxed["id"]}
+        return boxed
+    return str(value) if type(value) is int else value
+
+
+SPOILT: Final[Mapping[Kind, Callable[[web.Response], web.Response]]] = {
+    Kind.WRONG_ID: with_wrong_id,
+    Kind.OLD_SHAPE: in_old_shape,
+}
+"""Faults that change a right answer."""
 
 
 async def send_truncated(request: web.Request, answer: web.Response) -> web.StreamResponse:

@@ -26,6 +26,14 @@ class ContractDecoder(Protocol):
     def value(self, found: ContractData) -> dict[str, Any]: ...
 
 
+class Topical(ContractDecoder, Protocol):
+    """A decoder that knows the first topic of every event that may name an entry. With it many contracts are
+    followed by topic, whose number is not limited."""
+
+    @property
+    def topics(self) -> frozenset[str]: ...
+
+
 class Enumerable(ContractDecoder, Protocol):
     """A decoder whose contract can list its own keys: a count in the instance, then one entry per number."""
 

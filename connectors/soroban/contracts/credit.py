@@ -29,6 +29,7 @@ class CreditLine:
     """
 
     entry: Final = "credit-line"
+    topics: Final = _FAMILY
 
     def named_by(self, topics: Sequence[Decoded], data: Decoded) -> tuple[str, ...]:
         """The borrower in the payload's map, in its tuple, or in the second topic of the older generation."""

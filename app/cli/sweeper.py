@@ -1,0 +1,53 @@
+"""`driftwatch sweeper`: sweep rules when the clock, a loss or a person asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import typer
+
+
+def register(commands: typer.Typer) -> None:
+    """Add the command."""
+    commands.command("sweeper")(sweeper)
+
+
+def sweeper() -> None:
+    """Read both sides of rules again, completely: by schedule, after every loss of input, and on request.
+
+    A sweep never alarms: it tells the worker what it read, and the worker judges.
+    """
+    from app.rules import load_rules
+    from app.settings import load_settings
+    from app.telemetry import configure_logging
+
+    configure_logging()
+    settings = load_settings()
+    rules = load_rules(settings.rules, os.environ)
+
+    async def run() -> None:
+        from app.clock import SystemClock
+        from app.sweep.metrics import SweepMetrics
+        from app.telemetry import serve
+        from app.wiring import open_sweeper
+
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        clock = SystemClock()
+        metrics = SweepMetrics(clock)
+        async with open_sweeper(settings, rules, clock, metrics) as service:
+            endpoint = await serve(
+                metrics.registry,
+                host=settings.metrics_host,
+                port=settings.sweeper_port,
+                is_ready=lambda: service.why_not_ready,
+            )
+            try:
+                await service.run(stop)
+            finally:
+                await endpoint.close()
+
+    asyncio.run(run())

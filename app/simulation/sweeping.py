@@ -1,0 +1,86 @@
+"""A complete reading of both sides of a partition: pages of rows by snapshot, pages of entries by ledger."""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+
+from app.detector.model import ABSENT, SECOND, EntryAsOf, RowAsOf, Seeded, Side, Snapshot, Value
+from app.simulation.histories import close_of, ledger_at
+from app.simulation.manner import RULE_ID, Facts, Manner, Told
+
+PAGE_KEYS = 50
+LONGEST_TRANSACTION_US = 30 * SECOND
+
+
+def tell_sweep(r: random.Random, facts: Facts, manner: Manner, start: int) -> list[Told]:
+    """The reads of a sweep that begins at `start`, left pages first, each told a while after it was read.
+
+    A page takes up to a second. Reads are asked for every key that either side holds or that the left told
+    of; keys of which both sides know nothing are absent by the `Seeded` records.
+    """
+    late = r.randrange(50_000, 15 * SECOND)
+    keys = [life.key for life in facts.lives]
+    r.shuffle(keys)
+    pages = [keys[i : i + PAGE_KEYS] for i in range(0, len(keys), PAGE_KEYS)]
+    told: list[Told] = []
+    at, known = start, set()
+    for page in pages:
+        snapshot, read_at = take_snapshot(facts, at), at + r.randrange(0, 50_000)
+        stamp = read_at + manner.left_offset_us
+        for key in page:
+            rows = rows_at(facts, key, at)
+            if rows:
+                known.add(key)
+            elif facts.entry_at(key, ledger_at(at))[0] != ABSENT:
+                rows = [(None, ABSENT)]
+            told += [
+                Told(read_at + late, RowAsOf(RULE_ID, key, row, value, snapshot, stamp)) for row, value in rows
+            ]
+        at = read_at + r.randrange(50_000, SECOND)
+    offset = manner.left_offset_us
+    told.append(Told(at + late, Seeded(RULE_ID, Side.LEFT, start + offset, at + offset)))
+    first = ledger_at(at)
+    for page in pages:
+        ledger = ledger_at(at)
+        for key in page:
+            read = _read_entry(r, facts, manner, (key, ledger))
+            if read.value != ABSENT or key in known:
+                told.append(Told(at + late, read))
+        at += r.randrange(50_000, SECOND)
+    offset = manner.right_offset_us
+    last = close_of(ledger_at(at)) + offset
+    told.append(Told(at + late, Seeded(RULE_ID, Side.RIGHT, close_of(first) + offset, last)))
+    return told
+
+
+def take_snapshot(facts: Facts, at: int) -> Snapshot:
+    """What a snapshot taken then says: what had committed before is visible, whatever its id."""
+    xmax = facts.next_transaction(at)
+    running = set()
+    for i in range(bisect_left(facts.commit_times, at), len(facts.commits)):
+        commit = facts.commits[i]
+        if commit.at > at + LONGEST_TRANSACTION_US:
+            break
+        if commit.started <= at:
+            running.add(facts.transaction(commit))
+    return Snapshot(min(running, default=xmax), xmax, frozenset(running))
+
+
+def rows_at(facts: Facts, key: str, at: int) -> list[tuple[int | None, Value]]:
+    """The rows under a key that a snapshot of then sees."""
+    rows: dict[int | None, Value] = {}
+    for commit in facts.life_of[key].commits:
+        if commit.at >= at:
+            break
+        rows[commit.row] = commit.after
+    return [(row, value) for row, value in rows.items() if value != ABSENT]
+
+
+def _read_entry(r: random.Random, facts: Facts, manner: Manner, place: tuple[str, int]) -> EntryAsOf:
+    key, ledger = place
+    value, modified = facts.entry_at(key, ledger)
+    offset = manner.right_offset_us
+    modified_at = close_of(modified) + offset if value != ABSENT and r.random() < 0.7 else None
+    modified = modified if value != ABSENT else -1
+    return EntryAsOf(RULE_ID, key, value, modified, modified_at, ledger, close_of(ledger) + offset)

@@ -1,0 +1,70 @@
+"""The sweeper's metrics."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from app.clock import Clock
+from app.detector.model import SECOND
+from app.sweep.sweep_run import OVER, SweepRun
+
+PARTS: Final = ("in_sync", "drifting", "in_flight", "exempt", "unverifiable", "repaired", "errors")
+
+
+class SweepMetrics:
+    """All `driftwatch_sweep_*` of a sweeper."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self.reads = Counter(
+            "driftwatch_sweep_reads", "Rows and entries read", ["rule", "side"], registry=registry
+        )
+        self.runs = Counter(
+            "driftwatch_sweep_runs", "Sweeps that are over", ["rule", "state"], registry=registry
+        )
+        self.running = Gauge(
+            "driftwatch_sweep_running", "1 while the rule is swept", ["rule"], registry=registry
+        )
+        self.keys = Gauge(
+            "driftwatch_sweep_keys",
+            "Keys of the last sweep, by what they were",
+            ["rule", "part"],
+            registry=registry,
+        )
+        self.finished = Gauge(
+            "driftwatch_sweep_done_timestamp_seconds",
+            "When the rule was last swept",
+            ["rule"],
+            registry=registry,
+        )
+        self.duration = Gauge(
+            "driftwatch_sweep_duration_seconds", "How long the last sweep took", ["rule"], registry=registry
+        )
+        self.refused = Counter(
+            "driftwatch_sweep_requests_refused", "Requests that nobody can understand", registry=registry
+        )
+
+    def count(self, rule: str, rows: int, entries: int) -> None:
+        """What was read."""
+        self.reads.labels(rule, "left").inc(rows)
+        self.reads.labels(rule, "right").inc(entries)
+
+    def show(self, run: SweepRun) -> None:
+        """The parts of a run as they stand."""
+        record = run.record()
+        self.running.labels(run.rule).set(run.state not in OVER)
+        for part in PARTS:
+            self.keys.labels(run.rule, part).set(float(str(record[part])))
+
+    def finish(self, run: SweepRun) -> None:
+        """A run is over."""
+        self.show(run)
+        self.runs.labels(run.rule, run.state.value).inc()
+        now = self._clock.now_us()
+        if run.state == "done":
+            self.finished.labels(run.rule).set(now / SECOND)
+            self.duration.labels(run.rule).set((now - (run.started_at or now)) / SECOND)

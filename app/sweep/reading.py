@@ -1,0 +1,124 @@
+"""Reading both sides of a rule completely: rows page by page with their entries, then what only the chain
+lists."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Protocol
+
+from app.detector.model import EntryAsOf
+from app.readings import EntryPage, Place, RowPage
+from app.rules import LoadedRule
+from app.sweep.patience import Patience
+
+ENTRIES_A_CALL: Final = 200
+_CALLS_AT_ONCE: Final = 4
+
+
+class RowSource(Protocol):
+    """Reads rows as of a snapshot. Reads repeat harmlessly."""
+
+    async def read_page(
+        self, loaded: LoadedRule, after: Place | None, size: int, until: Place | None = None
+    ) -> RowPage: ...
+    async def read_keys(self, loaded: LoadedRule, keys: Sequence[str]) -> RowPage: ...
+
+
+class EntrySource(Protocol):
+    """Reads entries as of a ledger. `list_keys` is None where the contract cannot list its keys."""
+
+    async def list_keys(self, loaded: LoadedRule) -> Sequence[str] | None: ...
+    async def read(self, loaded: LoadedRule, keys: Sequence[str], at_least: int) -> EntryPage: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One page of rows and the entries of its keys. `again`: keys that an earlier page had, too."""
+
+    rows: RowPage
+    entries: tuple[EntryPage, ...]
+    again: frozenset[str] = frozenset()
+
+    @property
+    def entry_reads(self) -> list[EntryAsOf]:
+        """The entries of all calls, in their order."""
+        return [entry for page in self.entries for entry in page.entries]
+
+
+class BothSides:
+    """Reads one rule's two sides; trouble that passes is waited out. `at_least`: the ledger from which an
+    answer counts. The keys that were met are remembered by their hashes (about 60 bytes each)."""
+
+    def __init__(
+        self, sources: tuple[RowSource, EntrySource], loaded: LoadedRule, patiently: Patience, at_least: int
+    ) -> None:
+        self._rows, self._entries = sources
+        self._loaded, self._patiently, self.at_least = loaded, patiently, at_least
+        self._met: set[int] = set()
+        self.cannot_list = False
+
+    async def pages(self, size: int, after: Place | None = None) -> AsyncGenerator[Reading, None]:
+        """The rows behind `after`, in the order of the primary key, each page with the entries of its keys;
+        the next page is read while one is worked on."""
+        following: asyncio.Task[RowPage] | None = asyncio.create_task(self._page(after, size))
+        try:
+            while following is not None:
+                page = await following
+                following = None
+                if page.after is not None:
+                    following = asyncio.create_task(self._page(page.after, size))
+                keys = list(dict.fromkeys(row.key for row in page.rows))
+                again = frozenset(key for key in keys if hash(key) in self._met)
+                self._met.update(map(hash, keys))
+                yield Reading(page, await self.read_entries([key for key in keys if key not in again]), again)
+        finally:
+            if following is not None:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    async def pass_by(self, size: int, until: Place | None) -> None:
+        """Remember the keys of the rows up to a place (None: all), without reading their entries."""
+        after: Place | None = None
+        while True:
+            page = await self._page(after, size, until)
+            self._met.update(hash(row.key) for row in page.rows)
+            if page.after is None:
+                return
+            after = page.after
+
+    async def others(self, besides: Sequence[str]) -> AsyncGenerator[Reading, None]:
+        """The keys that no row had: those that the contract lists, and `besides`. Each is read on both sides
+        by its key."""
+        listed = await self._patiently(lambda: self._entries.list_keys(self._loaded))
+        self.cannot_list = listed is None
+        wanted = dict.fromkeys((*(listed or ()), *besides))
+        unmet = iter([key for key in wanted if hash(key) not in self._met])
+        while keys := list(islice(unmet, ENTRIES_A_CALL)):
+            yield await self.read(keys)
+
+    async def read(self, keys: Sequence[str]) -> Reading:
+        """At most 200 keys, both sides of each."""
+        rows = await self._patiently(lambda: self._rows.read_keys(self._loaded, keys))
+        return Reading(rows, await self.read_entries(keys))
+
+    async def read_entries(self, keys: Sequence[str]) -> tuple[EntryPage, ...]:
+        """The entries of these keys, 200 a call, a few calls at a time."""
+        chunks = [keys[first : first + ENTRIES_A_CALL] for first in range(0, len(keys), ENTRIES_A_CALL)]
+        found: list[EntryPage] = []
+        for first in range(0, len(chunks), _CALLS_AT_ONCE):
+            some = chunks[first : first + _CALLS_AT_ONCE]
+            found += await asyncio.gather(*(self._read_chunk(chunk) for chunk in some))
+        return tuple(found)
+
+    async def read_nothing(self) -> EntryPage:
+        """No entry, and the ledger that this is of."""
+        return await self._read_chunk([])
+
+    async def _read_chunk(self, keys: Sequence[str]) -> EntryPage:
+        return await self._patiently(lambda: self._entries.read(self._loaded, keys, self.at_least))
+
+    async def _page(self, after: Place | None, size: int, until: Place | None = None) -> RowPage:
+        return await self._patiently(lambda: self._rows.read_page(self._loaded, after, size, until))

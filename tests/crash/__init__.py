@@ -1,0 +1,1 @@
+"""The long crash test: `python -m tests.crash`."""
