@@ -20,6 +20,7 @@ _SQL = files("app.demo") / "sql"
 WRITE = (_SQL / "write_row.sql").read_text(encoding="utf-8")
 TOUCH = (_SQL / "touch_row.sql").read_text(encoding="utf-8")
 DELETE = (_SQL / "delete_row.sql").read_text(encoding="utf-8")
+NOW = (_SQL / "now.sql").read_text(encoding="utf-8")
 SCHEMA = (_SQL / "schema.sql").read_text(encoding="utf-8")
 
 
@@ -108,7 +109,7 @@ async def insert_rows(connection: asyncpg.Connection, rows: Iterable[tuple[Borro
     """The rows that are there before driftwatch starts, in one COPY; their histories begin with it."""
     listed = list(rows)
     async with connection.transaction():
-        at = microseconds(await connection.fetchval("SELECT clock_timestamp()"))
+        at = microseconds(await connection.fetchval(NOW))
         await connection.copy_records_to_table(
             "credit_lines",
             schema_name="public",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
 
 from app.detector.model import SECOND, Field, FieldType, Scalar, Severity
 
+_HASH = re.compile(r"sha256:[0-9a-f]{16}")
 _LARGEST_EXACT_JSON_INTEGER = 1 << 53
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 """The years 1 and 9999."""
@@ -118,8 +120,13 @@ def severity_of(field: Field, left: Scalar, right: Scalar) -> Severity:
 
 def conceal(field: Field, shown: Scalar) -> Scalar:
     """What may leave of a sensitive field: a hash that can be compared, or nothing."""
-    if field.sensitive is None or shown is None:
+    if field.sensitive is None:
         return shown
-    if field.sensitive == "omit":
-        return None
+    return None if field.sensitive == "omit" else hash_shown(shown)
+
+
+def hash_shown(shown: Scalar) -> Scalar:
+    """The first 16 hex digits of the sha256 of a scalar's text; NULL, and what is such a hash, as it is."""
+    if shown is None or (isinstance(shown, str) and _HASH.fullmatch(shown)):
+        return shown
     return "sha256:" + hashlib.sha256(str(shown).encode("utf-8", "surrogatepass")).hexdigest()[:16]

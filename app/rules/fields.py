@@ -9,6 +9,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from app.detector.model import Field, FieldType, Severity
+from app.detector.values import hash_shown, show
 from app.rules.canonical import Canonical, decimals, left_form, right_form, scaled
 from app.rules.document import Document
 from app.rules.expressions import Reader, compile_reader, is_arithmetic
@@ -57,15 +58,21 @@ def compile_field(name: str, stated: Mapping[str, Any], document: Document) -> C
     constant = decimals(scale) if kind is FieldType.AMOUNT else right_form(kind, scale, None)
     left = left_form(kind, scale, stated.get("left_scale"), stated.get("zone"))
     right = right_form(kind, scale, stated.get("right_scale"))
+    field = Field(name, kind, scale, severities, absolute, relative, stated.get("sensitive"))
     return CompiledField(
-        Field(name, kind, scale, severities, absolute, relative, stated.get("sensitive")),
-        _reader(stated["left"], left, constant),
-        _reader(stated["right"], right, constant),
+        field,
+        _reader(field, stated["left"], left, constant),
+        _reader(field, stated["right"], right, constant),
     )
 
 
-def _reader(expression: Any, canonical: Canonical, constant: Canonical) -> Reader:
-    return compile_reader(expression, canonical, constant)
+def _reader(field: Field, expression: Any, canonical: Canonical, constant: Canonical) -> Reader:
+    """A sensitive field is hashed as it is read, so that no table, topic or log of ours ever holds it; one
+    that is compared by distance (a tolerance, steps of severity) must be kept to be compared."""
+    read = compile_reader(expression, canonical, constant)
+    if field.sensitive is None or not field.is_exact or len(field.severities) > 1:
+        return read
+    return lambda row: hash_shown(show(field, read(row)))
 
 
 def _scale(kind: FieldType, stated: Mapping[str, Any]) -> int:

@@ -1,7 +1,7 @@
 """The codec of `drift.observations`: canonical reads and control records, in and out.
 
-Values of `sensitive` fields travel in clear here, as they do in `db.changes` and in the worker's tables: both
-sides must be compared. The topic is internal; restrict who may read it as you restrict those.
+A sensitive field is hashed where it is read (app/rules/fields.py); only one that is compared by
+distance, by a tolerance or by steps of severity, travels in clear.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import orjson
@@ -30,15 +30,18 @@ from app.detector.model import (
 )
 from app.detector.values import format_time
 from app.errors import Poison
-from app.ports import Record
+from app.ports import Record, known_cause
 from app.readings import read_snapshot, show_snapshot
 from app.rules import LoadedRule
-from app.rules.canonical import microseconds
+from app.rules.canonical import LATEST_EVENT_US, microseconds
 from connectors.kafka.scalars import read_scalar, show_scalar
 
 _NETWORK: Final = re.compile(r"[0-9a-f]{16}")
 """The short name of a network (wire format, section 2)."""
 _NOT_JUDGED_YET: Final = ("mark", "epoch", "activate", "mute")
+
+
+_Ledger = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
 
 
 class _SeededRecord(msgspec.Struct):
@@ -54,8 +57,8 @@ class _GapRecord(msgspec.Struct):
     side: Side | None = None
     from_: str | None = msgspec.field(default=None, name="from")
     until: str | None = None
-    from_ledger: int | None = None
-    to_ledger: int | None = None
+    from_ledger: _Ledger | None = None
+    to_ledger: _Ledger | None = None
 
 
 class _Record(msgspec.Struct):
@@ -65,14 +68,14 @@ class _Record(msgspec.Struct):
     side: Side | None = None
     key: str | None = None
     row: str | int | None = None
-    position: int | None = None
+    position: _Ledger | str | None = None
     at: str | None = None
     origin: Literal["change", "seed", "sweep", "confirm"] = "seed"
     value: dict[str, Any] | None = None
     scope: Literal["in", "out", "unknown"] = "in"
     snapshot: str | None = None
     read_at: str | None = None
-    read_ledger: int | None = None
+    read_ledger: _Ledger | None = None
     seeded: _SeededRecord | None = None
     gap: _GapRecord | None = None
     mark: dict[str, Any] | None = None
@@ -132,7 +135,9 @@ class ObservationCodec:
             start = None if gap.from_ is None else _us(gap.from_, "gap.from")
             until = None if gap.until is None else _us(gap.until, "gap.until")
             side = gap.side or self._side_of(gap.source)
-            return (Gap(side, gap.source, start, until, gap.cause, gap.from_ledger, gap.to_ledger),)
+            return (
+                Gap(side, gap.source, start, until, known_cause(gap.cause), gap.from_ledger, gap.to_ledger),
+            )
         for name in _NOT_JUDGED_YET:
             if getattr(found, name) is not None:
                 return self._skip(name)
@@ -165,7 +170,7 @@ def _entry_as_of(rule: Rule, found: _Record) -> EntryAsOf:
         rule.id,
         _needed(found.key, "key"),
         _value(rule, found),
-        -1 if found.position is None else found.position,
+        found.position if isinstance(found.position, int) else -1,
         None if found.at is None else _us(found.at, "at"),
         found.read_ledger,
         _us(found.read_at, "read_at"),
@@ -190,8 +195,8 @@ def _needed(text: str | None, name: str) -> str:
 
 def _us(text: str | None, name: str) -> int:
     micros = microseconds(text or "")
-    if micros is None:
-        raise ValueError(f"{name} is no time")
+    if micros is None or not 0 <= micros <= LATEST_EVENT_US:
+        raise ValueError(f"{name} is no time of an event")
     return micros
 
 

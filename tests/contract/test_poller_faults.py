@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from app.demo.rpc.node import Replica
 from connectors.soroban.cursor import Cursor, from_json
-from connectors.soroban.metrics import PollerMetrics
-from connectors.soroban.poller import Poller
-from tests.support.chain_world import Collected, World, running_world
-from tests.support.waiting import CLOCK, eventually
+from tests.support.chain_world import World, running_world
+from tests.support.following import Following, following
+from tests.support.waiting import eventually
 
 FAULTS: list[dict[str, Any]] = [
     {"kind": "429"},
@@ -34,47 +32,6 @@ FAULTS: list[dict[str, Any]] = [
     {"kind": "stale_entries", "ledgers": 3},
     {"kind": "old_shape"},
 ]
-
-
-class Following:
-    """A poller that runs beside the test, and what it told."""
-
-    def __init__(self, world: World, sink: Collected, metrics: PollerMetrics) -> None:
-        self.world, self.sink, self.metrics = world, sink, metrics
-        self.stop = asyncio.Event()
-        self.rpc = world.client(metrics)
-        self.poller = Poller(self.rpc, sink, world.scope(), CLOCK, metrics)
-
-    async def until_at(self, ledger: int, within: float = 15.0) -> None:
-        """All up to a ledger is published, and the poller says that it is at the tip."""
-
-        def is_there() -> bool:
-            place = self.poller.progress
-            assert not self.task.done() or self.task.result() is None
-            return place is not None and place.ledger == ledger and self.metrics.state == "tip"
-
-        await eventually(is_there, within, 0.005)
-
-    def check(self) -> None:
-        told = self.sink.told
-        assert told.twice() == []
-        assert told.missing(self.world.truth) == []
-
-
-@asynccontextmanager
-async def following(world: World, cursor: Cursor | None = None) -> AsyncIterator[Following]:
-    found = Following(world, Collected(), PollerMetrics())
-    found.task = asyncio.create_task(_follow(found, cursor))
-    try:
-        yield found
-    finally:
-        found.stop.set()
-        await asyncio.wait_for(found.task, 10)
-        await found.rpc.close()
-
-
-async def _follow(found: Following, cursor: Cursor | None) -> None:
-    await found.poller.follow(cursor or await found.poller.first_cursor(), found.stop)
 
 
 @pytest.fixture(name="world")

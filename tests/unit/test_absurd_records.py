@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +45,10 @@ ENTRY: dict[str, Any] = {
     "modified_ledger": 5, "modified_at": "2026-08-01T10:00:05Z",
     "read_ledger": 6, "read_at": "2026-08-01T10:00:10Z",
 }  # fmt: skip
+READ: dict[str, Any] = {
+    "rule": "absurd", "side": "left", "key": "K", "origin": "sweep", "value": None, "scope": "in",
+    "row": None, "read_at": "2026-08-01T10:00:10Z", "run": "r",
+}  # fmt: skip
 DEEP: Any = "deep"
 for _ in range(200):
     DEEP = [DEEP]
@@ -59,10 +62,11 @@ VALUES: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.fixture(name="rule")
-def _rule(tmp_path: Path) -> LoadedRule:
-    (tmp_path / "rule.yaml").write_text(RULE, encoding="utf-8")
-    return load_rules([tmp_path / "rule.yaml"], {})[0]
+@pytest.fixture(name="rule", scope="module")
+def _rule(tmp_path_factory: pytest.TempPathFactory) -> LoadedRule:
+    file = tmp_path_factory.mktemp("rules") / "rule.yaml"
+    file.write_text(RULE, encoding="utf-8")
+    return load_rules([file], {})[0]
 
 
 def change(
@@ -80,6 +84,11 @@ def change(
 
 def chain(told: object, key: bytes | None = b"K") -> Arrived:
     return Arrived(json.dumps(told).encode(), 0, key, topic=topics.CHAIN_EVENTS)
+
+
+def observed(told: dict[str, Any]) -> Arrived:
+    key = b"K" if "rule" in told else None
+    return Arrived(json.dumps(told).encode(), 0, key, topic=topics.OBSERVATIONS)
 
 
 def left_mark(at: str, **more: Any) -> Arrived:
@@ -104,7 +113,7 @@ def run(rule: LoadedRule, records: Sequence[Arrived]) -> tuple[list[Message], di
     parts: dict[str, Part] = {table: {} for table in TABLES}
     partition = make_partition([rule], parts)
     messages: list[Message] = []
-    offsets = {topics.DB_CHANGES: 0, topics.CHAIN_EVENTS: 0}
+    offsets = dict.fromkeys((topics.DB_CHANGES, topics.CHAIN_EVENTS, topics.OBSERVATIONS), 0)
     for record in records:
         placed = record._replace(offset=offsets[record.topic])
         offsets[record.topic] += 1
@@ -209,7 +218,24 @@ ABSURD: dict[str, Arrived] = {
     "event id strange": chain(ENTRY | {"exists": False, "event_id": "ﷺ-٣"}),
     "event id huge": chain(ENTRY | {"exists": False, "modified_ledger": None, "event_id": "9" * 400}),
     "gap without ledgers": chain({"kind": "gap", "cause": "retention"}),
+    "chain gap of a strange cause": chain({"kind": "gap", "cause": "x" * 5000}),
     "gap backwards": chain({"kind": "gap", "cause": "retention", "from_ledger": 9, "to_ledger": 3}),
+    "seeded in year 1": observed({"seeded": {"rule": "absurd", "side": "left", "at": "0001-01-01"}}),
+    "gap of all time": observed(
+        {"gap": {"source": None, "from": "0001-01-01", "until": "9999-12-31T23:59:59Z", "cause": "slot"}}
+    ),
+    "gap of a ledger far": observed({"gap": {"cause": "slot", "side": "right", "from_ledger": 10**30}}),
+    "gap of a strange cause": observed({"gap": {"cause": "\x00", "side": "right"}}),
+    "entry read far": observed(READ | {"side": "right", "read_ledger": 10**30}),
+    "entry read in year 1": observed(READ | {"side": "right", "read_ledger": 5, "read_at": "0001-01-01"}),
+    "entry read of before": observed(READ | {"side": "right", "read_ledger": 5, "position": -5}),
+    "row read by a snapshot far": observed(READ | {"snapshot": "9" * 50 + ":" + "9" * 51 + ":"}),
+    "row read by a snapshot backwards": observed(READ | {"snapshot": "9:5:"}),
+    "row read by a snapshot of a mebibyte": observed(READ | {"snapshot": "9" * (1 << 20) + ":5:"}),
+    "row read with an id far": observed(READ | {"snapshot": "5:9:7", "row": 10**30}),
+    "observation deep": observed(READ | {"value": {"amount": DEEP}, "snapshot": "5:9:"}),
+    "observation bytes": Arrived(b"\xff" * 100, 0, b"K", topic=topics.OBSERVATIONS),
+    "observation deeper": Arrived(b'{"value":' + b'{"a":' * 50_000, 0, b"K", topic=topics.OBSERVATIONS),
     "chain bytes": Arrived(b"\xff" * 100, 0, b"K", topic=topics.CHAIN_EVENTS),
     "chain deep": Arrived(b"[" * 100_000, 0, b"K", topic=topics.CHAIN_EVENTS),
     "chain deep object": Arrived(

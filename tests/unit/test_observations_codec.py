@@ -219,7 +219,7 @@ def test_any_read_comes_back_as_it_was(
     rule: LoadedRule, value: Value, key: str, row: int | str, snapshot: Snapshot, at: int
 ) -> None:
     row_read = RowAsOf("lines", key, row, value, snapshot, at)
-    entry_read = EntryAsOf("lines", key, value, at % 1000 - 1, at - 5 if at % 2 else None, at % 5000, at)
+    entry_read = EntryAsOf("lines", key, value, at % 1000 - 1, at if at % 2 else None, at % 5000, at)
     for read in (row_read, entry_read):
         record = Arrived(encode_read(rule.rule, read, "r", "seed"), key.encode())
         assert ObservationCodec([rule]).decode(record) == (read,)

@@ -29,6 +29,7 @@ from app.detector.model import (
     Snapshot,
 )
 from app.errors import Poison
+from app.ports import LOSS_CAUSES
 from app.replay import Line, Replay
 from app.rules import LoadedRule, load_rules
 from app.settings import RULES_FOLDER
@@ -67,7 +68,7 @@ def arrived(name: str, **more: Any) -> Arrived:
     return Arrived(orjson.dumps(example(name)), **more)
 
 
-@pytest.fixture(name="credit")
+@pytest.fixture(name="credit", scope="module")
 def _credit() -> LoadedRule:
     return load_rules([RULES_FOLDER / "credit.yaml"], {"CREDIT_CONTRACT_ID": CONTRACT})[0]
 
@@ -85,6 +86,12 @@ def test_a_schema_is_one_and_has_an_example(name: str) -> None:
 def test_an_example_is_valid_and_says_nothing_that_the_schema_does_not_name(path: Path) -> None:
     assert path.parent.name in schemas.names()
     assert schemas.validate(path.parent.name, json.loads(path.read_text(encoding="utf-8")), strict=True) == []
+
+
+def test_the_causes_of_loss_are_those_of_the_schema() -> None:
+    listed = schemas.document("status.v1")["$defs"]["cause"]["enum"]
+
+    assert set(listed) == LOSS_CAUSES | {"parked"}
 
 
 def test_a_definition_of_one_name_says_the_same_in_every_schema() -> None:
@@ -266,6 +273,15 @@ def test_the_observation_codec_understands_the_examples(credit: LoadedRule, name
     key = None if name in ("seeded", "gap") else KEY.encode()
 
     assert list(ObservationCodec([credit]).decode(arrived(f"observation.v1/{name}", key=key))) == [found]
+
+
+@pytest.mark.parametrize("name", ["rekeyed-change", "mark", "epoch", "activate"])
+def test_what_is_not_judged_yet_is_skipped_by_its_cause(credit: LoadedRule, name: str) -> None:
+    codec = ObservationCodec([credit])
+    key = KEY.encode() if name == "rekeyed-change" else None
+
+    assert list(codec.decode(arrived(f"observation.v1/{name}", key=key))) == []
+    assert sum(codec.skipped.values()) == 1
 
 
 # ---- what is told

@@ -57,10 +57,11 @@ SCHEMAS = {
     topics.EPISODES: "episode.v1",
     topics.STATUS: "status.v1",
     topics.OBSERVATIONS: "observation.v1",
+    topics.REQUESTS: "request.v1",
 }
 
 
-@pytest.fixture(name="credit")
+@pytest.fixture(name="credit", scope="module")
 def _credit() -> LoadedRule:
     return load_rules([RULES_FOLDER / "credit.yaml"], {"CREDIT_CONTRACT_ID": CONTRACT})[0]
 

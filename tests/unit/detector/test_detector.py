@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.detector.detector import Detector, Held
 from app.detector.keys import LIVE_STATES
 from app.detector.model import (
     ABSENT,
     INFINITY,
+    OUT,
     UNKNOWN,
     Blind,
     Gap,
@@ -48,6 +51,40 @@ def test_each_version_that_waits_is_judged_in_its_own_time() -> None:
     story.left_mark(300)
     story.right_mark(47)
     assert story.lines == ["opened 03:20 limit", "resolved 03:23", "reopened 03:40 limit"]
+
+
+def test_a_row_that_leads_by_more_than_lead_and_skew_is_drift_until_then() -> None:
+    story = Story()
+    story.row(101, (100, "a"), ABSENT)
+    story.entry(40, (100, "a"))
+    story.until(180)
+    story.until(200)
+    assert story.lines == ["opened 01:41 existence", "resolved 03:08"]
+
+
+def test_a_row_out_of_scope_is_looked_at_when_it_comes_back() -> None:
+    story = agreed(Story())
+    story.row(200, OUT, (100, "a"))
+    story.row(260, (7, "a"), OUT)
+    story.row(261, OUT, (7, "a"))
+    story.row(270, (8, "a"), OUT)
+    for at in (220, 240, 262, 300):
+        story.until(at)
+    assert story.lines == ["opened 04:30 limit"]
+
+
+def test_a_closed_union_refuses_a_stranger() -> None:
+    detector = Detector(rule_of())
+    with pytest.raises(AssertionError):
+        detector.observe("a stranger")  # type: ignore[arg-type]
+    with pytest.raises(AssertionError):
+        detector.control("a stranger")  # type: ignore[arg-type]
+
+
+def test_a_key_that_nobody_holds_begins_empty() -> None:
+    detector = Detector(rule_of(), from_empty=True, held=Held(lambda key: None, tuple))
+    detector.observe(RowChange("r", KEY, 1, 1, us(5), ABSENT, (1, "a"), 1))
+    assert list(detector.states) == [KEY]
 
 
 def test_a_quiet_key_in_agreement_has_one_version_a_side_and_no_date() -> None:
@@ -97,6 +134,34 @@ def test_a_key_is_not_forgotten_while_a_side_is_not_seeded() -> None:
     story = Story(from_empty=False)
     story.row(101, ABSENT)
     story.until(120)
+    story.until(200 + WEEK)
+    assert KEY in story.detector.states
+
+
+def test_a_key_that_waits_for_a_seed_has_no_date() -> None:
+    story = Story(from_empty=False)
+    story.row(101, (1, "a"))
+    story.row(103, (2, "a"))
+    story.until(120)
+    judged = story.counts["judged"]
+    story.until(10_000)
+    assert story.counts["judged"] == judged
+
+
+def test_a_key_that_waits_for_a_seed_for_too_long_forgets() -> None:
+    story = Story(from_empty=False)
+    for number in range(80):
+        story.row(101 + number, (number, "a"))
+    story.until(300)
+    assert len(story.left_versions()) == 1
+
+
+def test_a_row_that_is_absent_as_a_fact_waits_for_the_other_side() -> None:
+    story = Story(from_empty=False)
+    story.row_as_of(101, (1, "a"))
+    story.row(110, ABSENT, (1, "a"))
+    story.until(105)
+    story.seeded(Side.LEFT, 102)
     story.until(200 + WEEK)
     assert KEY in story.detector.states
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from app.detector.episode import Teller
 from app.detector.model import ABSENT, INFINITY, OUT, SECOND, Exemption, Mark, Mute, Severity, Side
+from app.detector.segments import Segment
+from app.detector.timeline import BIRTH, KeyState
 from tests.support.detecting import KEY, LIMIT, NEAR, STATUS, Story, agreed, rule_of, us
 
 
@@ -164,6 +167,14 @@ def test_out_of_scope_agrees_with_anything() -> None:
     assert story.lines[1:] == ["resolved 04:30"]
 
 
+def test_a_row_out_of_scope_beside_any_entry_is_none() -> None:
+    story = agreed(Story())
+    story.row(200, OUT, (100, "a"))
+    story.entry(44, (300, "a"))
+    story.until(300)
+    assert story.lines == []
+
+
 def test_an_unknown_entry_resolves_nothing_and_shows_null() -> None:
     story = drifting(Story())
     story.event(54)
@@ -248,9 +259,55 @@ def test_an_exemption_that_begins_ends_an_episode() -> None:
     assert story.counts["exempt"] == 1
 
 
+def test_a_record_goes_only_after_a_horizon_was_moved_to_its_end() -> None:
+    story = drifting(Story(rule_of(reopen_us=0)))
+    story.entry(60, (100, "a"))
+    story.until(291)
+    state = story.detector.snapshot(KEY)
+    assert state is not None
+    assert state.record is None
+    assert max(state.left.horizon, state.right.horizon) >= us(288)  # type: ignore[union-attr]
+
+
 def test_an_exemption_of_another_field_excuses_nothing() -> None:
     exemption = Exemption(KEY, frozenset({"status"}), 0, INFINITY, "known")
     assert drifting(Story(rule_of(exemptions=(exemption,)))).lines == ["opened 03:52 limit"]
+
+
+def test_what_is_excused_is_counted_once_however_often_it_is_judged() -> None:
+    exemption = Exemption(KEY, frozenset(), 0, INFINITY, "known")
+    story = drifting(Story(rule_of(exemptions=(exemption,))))
+    story.entry(60, (400, "a"))
+    story.until(340)
+    assert story.counts["exempt"] == 1
+    story.row(350, (400, "a"), (100, "a"))
+    story.row(360, (7, "a"), (400, "a"))
+    story.until(380)
+    assert story.counts["exempt"] == 2
+
+
+def test_a_key_that_only_the_chain_knows_is_excused_as_well() -> None:
+    exemption = Exemption(KEY, frozenset(), 0, INFINITY, "known")
+    story = Story(rule_of(exemptions=(exemption,)))
+    story.entry(20, (100, "a"))
+    for at in (200, 300):
+        story.until(at)
+    assert story.lines == []
+    assert story.counts["exempt"] == 1
+
+
+def test_an_episode_whose_beginning_is_forgotten_is_not_doubted() -> None:
+    story = drifting(Story())
+    story.row(270, (101, "a"), (100, "a"))
+    story.until(290)
+    story.row(300, (300, "a"), (101, "a"))
+    story.until(330)
+    assert story.told[-1].value["cause"] == "left_moved"
+
+
+def test_what_has_no_episode_has_nothing_to_resolve() -> None:
+    segment = Segment(0, 1, "ok", 0, BIRTH, BIRTH)
+    assert Teller(rule_of(), "off").in_sync(KEY, KeyState(), segment) is None
 
 
 @pytest.mark.parametrize("key", [KEY, None])

@@ -262,3 +262,12 @@ def test_a_read_older_than_all_that_is_held_is_inconclusive() -> None:
     story.entry_as_of(19, (3, "a"))
     story.until(300)
     assert story.counts["as_of_inconclusive"] == 1
+
+
+def test_a_read_that_waits_for_later_holds_no_verdict_back() -> None:
+    story = agreed(Story())
+    story.entry_as_of(80, (100, "a"), modified=20)
+    story.entry_as_of(80, (100, "a"), modified=20)
+    story.row(200, (7, "a"), (100, "a"))
+    story.until(220)
+    assert story.lines == ["opened 03:20 limit"]

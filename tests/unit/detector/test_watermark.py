@@ -331,6 +331,17 @@ def test_after_a_sweep_an_entry_that_it_did_not_meet_is_absent() -> None:
     assert story.lines == ["opened 03:42 existence"]
 
 
+def test_after_a_sweep_an_entry_that_it_met_is_what_it_read() -> None:
+    story = agreed(Story())
+    story.gap(Side.RIGHT, 166, 170)
+    story.entry_as_of(37, (100, "a"), modified=20)
+    story.seeded(Side.RIGHT, 180, 190)
+    for at in (200, 260):
+        story.until(at)
+    assert story.lines == []
+    assert story.right_versions()[-1] == (166, (100, "a"))
+
+
 def test_a_read_inside_a_loss_proves_nothing() -> None:
     story = agreed(Story())
     story.row_as_of(165, (9, "x"))
