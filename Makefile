@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/driftwatch
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-recorded test-alerts check bench crash up clean
+.PHONY: help setup demo test test-recorded test-alerts check bench crash truth soak up clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ bench: setup ## Measure: detector, replay, worker; ARGS=--json
 
 crash: setup ## Kill workers fifty times and look for what was lost
 	@$(VENV)/bin/python -m tests.crash $(ARGS)
+
+truth: setup ## A million simulated key-hours against the truth, and the report (half an hour)
+	@$(RUN) simulate --key-hours 1000000 --report app/simulation/REPORT.md $(ARGS)
+
+soak: setup ## Ten thousand ledgers with random faults of the node: is every event there once?
+	@$(VENV)/bin/python -m tests.soak $(ARGS)
 
 clean: ## Remove what was made here; the cache of jars stays
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

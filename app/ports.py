@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from app.detector.model import Input
+
+LOSS_CAUSES: Final = frozenset(
+    {"retention", "continuity", "slot", "epoch", "truncate", "schema", "too_hot", "offsets", "as_of", "clock"}
+)
+"""Why input is lost or not to be trusted: the closed list of the wire format, but for `parked`."""
+
+
+def known_cause(cause: str) -> str:
+    """The cause, where it is in the list; else `continuity`: a gap is never dropped because of its word."""
+    return cause if cause in LOSS_CAUSES else "continuity"
 
 
 class Record(Protocol):

@@ -35,8 +35,12 @@ class EntryPage:
 
 def read_snapshot(text: str) -> Snapshot:
     """`xmin:xmax:xip,xip` as `pg_current_snapshot()` prints it; raises ValueError for anything else."""
-    xmin, xmax, running = text.split(":")
-    return Snapshot(int(xmin), int(xmax), frozenset(int(xip) for xip in running.split(",") if xip))
+    first, last, listed = text.split(":")
+    xmin, xmax = int(first), int(last)
+    running = frozenset(int(xip) for xip in listed.split(",") if xip)
+    if any(not 0 <= number < 1 << 64 for number in (xmin, xmax, *running)):
+        raise ValueError(f"no snapshot: {text[:80]!r}")
+    return Snapshot(xmin, xmax, running)
 
 
 def show_snapshot(snapshot: Snapshot) -> str:

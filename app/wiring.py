@@ -11,7 +11,7 @@ from app.clock import Clock, SystemClock
 from app.native.connect import NativeConnect, RemoteConnect
 from app.native.jars import resolve_jars
 from app.ports import Codec
-from app.rules import LoadedRule
+from app.rules import ContractTable, LoadedRule
 from app.settings import Settings
 from app.sweep.compare import CompareOptions, Comparer
 from app.sweep.desk import SEED_COVERS, Desk, DeskOptions, DeskParts
@@ -31,12 +31,13 @@ from connectors.kafka.observations import ObservationCodec
 from connectors.kafka.requests import SweepRequests, ask_sweeps
 from connectors.kafka.seeding import SeedLog
 from connectors.kafka.status import StatusView
+from connectors.postgres.contracts import read_contracts
 from connectors.postgres.reader import RowReader
 from connectors.soroban.access import open_nodes
 from connectors.soroban.allowance import Purpose
 from connectors.soroban.as_of import EntrySource
 from connectors.soroban.codec import ChainCodec
-from connectors.soroban.service import network_name
+from connectors.soroban.service import LoadContracts, PollerService, network_name
 from schemas.topics import CHAIN_EVENTS, DB_CHANGES, OBSERVATIONS
 
 
@@ -55,7 +56,7 @@ async def open_seeder(settings: Settings, clock: Clock, options: SeedOptions) ->
     rows = RowReader(settings.database, settings.source, settings.slot)
     rpc = open_nodes(settings, clock, Purpose.SWEEP)
     log = SeedLog(settings, network_name(settings.network_passphrase))
-    entries = EntrySource(rpc, settings.network_passphrase)
+    entries = EntrySource(rpc, settings.network_passphrase, contract_loader(settings))
     try:
         yield Seeder(Sources(rows, entries, log), clock, options)
     finally:
@@ -70,7 +71,9 @@ async def open_comparer(settings: Settings, clock: Clock, options: CompareOption
     rows = RowReader(settings.database, settings.source, settings.slot)
     rpc = open_nodes(settings, clock, Purpose.SWEEP)
     try:
-        yield Comparer(rows, EntrySource(rpc, settings.network_passphrase), clock, options)
+        yield Comparer(
+            rows, EntrySource(rpc, settings.network_passphrase, contract_loader(settings)), clock, options
+        )
     finally:
         await rows.close()
         await rpc.close()
@@ -83,11 +86,15 @@ async def open_sweeper(
     """The sweeper's service, with its connections; they are closed afterwards."""
     rpc = open_nodes(settings, clock, Purpose.SWEEP)
     log = SeedLog(settings, network_name(settings.network_passphrase), "sweep")
-    entries = EntrySource(rpc, settings.network_passphrase)
+    entries = EntrySource(rpc, settings.network_passphrase, contract_loader(settings))
     readers: list[RowReader] = []
     by_id = {loaded.rule.id: loaded for loaded in rules}
     pace = SweepOptions(settings.sweep_page, settings.sweep_rate or None)
-    options = DeskOptions(immediately=settings.run_immediately, waits_for_seed=not settings.from_empty)
+    options = DeskOptions(
+        immediately=settings.run_immediately,
+        waits_for_seed=not settings.from_empty,
+        source=settings.source,
+    )
     default_us = settings.reconciliation_interval_ms * 1000 or None
     async with StatusView(settings) as view, SweepRequests(settings) as requests:
 
@@ -106,6 +113,21 @@ async def open_sweeper(
                 await rows.close()
             await rpc.close()
             await log.close()
+
+
+def build_poller(settings: Settings, rules: Sequence[LoadedRule], from_ledger: int | None) -> PollerService:
+    """The poller's service; mapping tables are read from the database once, and followed in `db.changes`."""
+
+    return PollerService(settings, rules, from_ledger=from_ledger, load=contract_loader(settings))
+
+
+def contract_loader(settings: Settings) -> LoadContracts:
+    """What reads a whole mapping table from the database."""
+
+    async def load(table: ContractTable) -> Mapping[str, str]:
+        return await read_contracts(settings.database, table)
+
+    return load
 
 
 def build_supervision(

@@ -18,6 +18,8 @@ TIERS = {
     "integration": ["integration"],
     "recorded": ["recorded"],
 }
+GATED = "unit"
+"""The tier that must cover every branch of the detector (pyproject.toml, tool.coverage)."""
 ALONE = ("unit", "simulation", "contract", "integration")
 """What a clone can run with nothing beside it."""
 
@@ -50,8 +52,12 @@ def run_tier(tier: str) -> tuple[dict[str, int], int]:
     print(f"--- {tier}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "junit.xml"
-        command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", *paths]
+        runner = ["coverage", "run", f"--data-file={folder}/coverage", "-m"] if tier == GATED else []
+        command = [sys.executable, "-m", *runner, "pytest", "-q", f"--junit-xml={report}", *paths]
         code = subprocess.run(command, cwd=HERE.parent, check=False).returncode
+        if tier == GATED and code == 0:
+            gate = [sys.executable, "-m", "coverage", "report", f"--data-file={folder}/coverage"]
+            code = subprocess.run(gate, cwd=HERE.parent, check=False).returncode
         if not report.exists():
             return {"errors": 1}, code or 1
         suite = ET.parse(report).getroot().find("testsuite")  # noqa: S314 - pytest wrote it just now

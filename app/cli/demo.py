@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from app.demo.run import Demo
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, None: 1.0}
 _UNTIL_STOPPED_S = 120.0
 """Without --for, drift is planted over this time; the load goes on until Ctrl-C."""
 
@@ -49,14 +49,21 @@ def demo(
         Path | None, typer.Option(help="Keep data and logs here (default: a temporary folder, removed).")
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="Write the last view here, as SVG.")] = None,
+    drill: Annotated[
+        str | None, typer.Option(metavar="all|NAME", help="Plant losses instead of drift: play drills.")
+    ] = None,
 ) -> None:
     """Start everything, plant drift, show what is found, and say at the end what was missed.
 
-    Exit code 1 when a planted drift was missed or something was told that was not there.
+    Exit code 1 when a planted drift was missed or something was told that was not there, or a drill failed.
     """
     from app.telemetry import configure_logging
 
     configure_logging("WARNING")
+    if drill is not None:
+        from app.cli._drills import run_drills
+
+        raise typer.Exit(run_drills(drill, seed, folder, as_json=as_json))
     seconds = None if duration is None else parse_duration(duration)
     place = folder or Path(tempfile.mkdtemp(prefix="driftwatch-demo-"))
     running = _build(place, seconds, seed=seed, chaos=chaos, size=(borrowers, rate, ledger))
@@ -79,7 +86,7 @@ def parse_duration(text: str) -> float:
     """Seconds of `90s`, `2m`, `500ms` or `90`. Raises `Fatal` on anything else."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise Fatal("reading", f"--for {text}", "this is no duration", "say 90s or 2m")
+        raise Fatal("reading", text, "this is no duration", "say 90s or 2m")
     return float(match[1]) * _SECONDS[match[2]]
 
 

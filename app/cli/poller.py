@@ -30,12 +30,12 @@ def poller(
     from app import telemetry
     from app.rules import load_rules
     from app.settings import load_settings
-    from connectors.soroban.service import PollerService
+    from app.wiring import build_poller
 
     telemetry.configure_logging()
     settings = load_settings()
     rules = load_rules(settings.rules, os.environ, override or ())
-    service = PollerService(settings, rules, from_ledger=from_ledger)
+    service = build_poller(settings, rules, from_ledger)
 
     async def run() -> None:
         stop = asyncio.Event()

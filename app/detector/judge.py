@@ -40,10 +40,14 @@ class Judge:
         """Judge a key up to T, forget what can no longer matter, and name the next instant to look at it."""
         self.keys.counts["judged"] += 1
         state = self.keys.hold(key)
-        self._settle_reads(key, state, through, effects)
-        judged, end = _judged_through(state), through + 1
-        if state.right is not None and state.right.waiting:
-            end = min(end, find_unsettled(state.right) - self.comparison.before)
+        end = through + 1
+        if (state.left is not None and state.left.waiting) or (
+            state.right is not None and state.right.waiting
+        ):
+            self._settle_reads(key, state, through, effects)
+            if state.right is not None:
+                end = min(end, find_unsettled(state.right) - self.comparison.before)
+        judged = _judged_through(state)
         if end <= judged:
             self.schedule.put(key, max(judged, through + 1))
             return
@@ -57,9 +61,11 @@ class Judge:
         if state.record is not None and state.record.judged != judged:
             state.record.judged = judged
             self.keys.changed.records.add(key)
-        if key not in self.one_sided or len(sides[0]) + len(sides[1]) > KEPT_UNTIL_SEEDED:
+        keeps = key in self.one_sided and len(sides[0]) + len(sides[1]) <= KEPT_UNTIL_SEEDED
+        if not keeps:
             self._forget_versions(key, state, judged)
-        self._plan(key, state, min(cover, self._bury(key, state, judged)), through)
+        due = cover if state.record is None else min(cover, self._bury(key, state, judged))
+        self._plan(key, state, due, through, keeps)
 
     def note_open_ends(self) -> None:
         """What could not be judged and is unknown still has no end yet, however long nobody has looked."""
@@ -188,8 +194,9 @@ class Judge:
         if state.left is not None:
             state.left.horizon = max(state.left.horizon, judged)
             self.keys.changed.left.add(key)
-        elif state.right is not None:
-            state.right.horizon = max(state.right.horizon, judged)
+        else:
+            right = self.keys.right_of(key)
+            right.horizon = max(right.horizon, judged)
             self.keys.changed.right.add(key)
 
     def _forget_versions(self, key: str, state: KeyState, judged: int) -> None:
@@ -221,19 +228,21 @@ class Judge:
         self._buried.append((key, record.until))
         return INFINITY
 
-    def _plan(self, key: str, state: KeyState, due: int, through: int) -> None:
-        """The next instant at which a key that stays silent must be looked at; none for a quiet one."""
+    def _plan(self, key: str, state: KeyState, due: int, through: int, keeps: bool) -> None:
+        """The next instant at which a key that stays silent must be looked at; none for a quiet one, nor for
+        one that only keeps its versions."""
         left, right = state.left, state.right
         if right is not None:
-            if len(right.versions) > 1:
+            if len(right.versions) > 1 and not keeps:
                 due = min(due, right.versions[-1].at + self.comparison.after)
             for entry in right.waiting:
                 due = min(due, entry.read_at - self.comparison.before)
         if left is not None:
             wait = 0 if state.record is not None else max(self.rule.window.min_us - 1, 0)
             for row in left.rows.values():
-                if len(row.versions) > 1:
-                    due = min(due, _next_move(row, through) + wait)
+                move = _next_move(row, through)
+                if move > through or (len(row.versions) > 1 and not keeps):
+                    due = min(due, move + wait)
             for read in left.waiting:
                 due = min(due, read.read_at)
         if due < INFINITY:

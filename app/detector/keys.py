@@ -66,14 +66,18 @@ class Keys:
 
     def left_of(self, key: str) -> LeftState:
         """The left side of a key, made where it was never heard of."""
-        state = self.hold(key)
+        state = self.live.get(key)
+        if state is None or self.left.past or self.right.past:
+            state = self.hold(key)
         if state.left is None:
             state.left = LeftState(laid=len(self.left.past))
         return state.left
 
     def right_of(self, key: str) -> RightState:
         """The right side of a key, made where it was never heard of."""
-        state = self.hold(key)
+        state = self.live.get(key)
+        if state is None or self.left.past or self.right.past:
+            state = self.hold(key)
         if state.right is None:
             state.right = RightState(self.right.unheard[:], laid=len(self.right.past))
         return state.right

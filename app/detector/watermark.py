@@ -191,15 +191,13 @@ class Watermark:
 
 def lay_loss(versions: list[Version], loss: Loss) -> list[Version]:
     """The same timeline with what was lost made unknown: from the loss's start until the first version at or
-    after its end."""
+    after its end. A hole begins even inside one: a read between two losses says nothing of the second."""
     if versions[0].at >= loss.until:
         return versions
     kept = [version for version in versions if version.at < loss.start]
     after = [version for version in versions if version.at >= loss.until]
     if not kept:
         return [versions[0]._replace(value=UNKNOWN, trace=None), *after]
-    if is_hole(kept[-1]):
-        return kept + after
     return [*kept, Version(loss.start, kept[-1].position, UNKNOWN, None), *after]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from app.rules.document import Problem
 from app.rules.loader import inspect_rules, load_rules
-from app.rules.mapping import LeftMapping, LoadedRule, RightMapping, RuleSettings
+from app.rules.mapping import ContractTable, LeftMapping, LoadedRule, RightMapping, RuleSettings
 
 __all__ = [
+    "ContractTable",
     "LeftMapping",
     "LoadedRule",
     "Problem",

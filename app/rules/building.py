@@ -14,6 +14,7 @@ from app.rules.document import ANY_CONTRACT, Document
 from app.rules.expressions import columns_of
 from app.rules.fields import CompiledField, check_zone, compile_field, duration_us
 from app.rules.mapping import (
+    ContractTable,
     LeftMapping,
     LoadedRule,
     RightMapping,
@@ -29,7 +30,6 @@ Stated = Mapping[str, Any]
 _NOT_YET: Final = (
     ("left", "join"),
     ("left", "sampled"),
-    ("right", "mapping"),
     ("right", "sampled"),
     ("right", "table"),
     ("right", "key"),
@@ -85,11 +85,19 @@ def _check_kind(stated: Stated, document: Document) -> None:
     for side, name in _NOT_YET:
         if name in stated[side]:
             document.report(f"{side}.{name}", "is valid, and not available yet")
-    for side, name in (("left", "table"), ("left", "key"), ("right", "contract"), ("right", "entry")):
+    for side, name in (("left", "table"), ("left", "key"), ("right", "entry")):
         if name not in stated[side]:
             document.report(f"{side}.{name}", "is missing", "kind state needs it")
+    _check_contract(stated["right"], document)
     if "fields" not in stated:
         document.report("fields", "is missing", "kind state needs it")
+
+
+def _check_contract(right: Stated, document: Document) -> None:
+    if "contract" not in right and "mapping" not in right:
+        document.report("right.contract", "is missing", "kind state needs it, or right.mapping")
+    if "contract" in right and "mapping" in right:
+        document.report("right.mapping", "stands beside right.contract", "one of them")
 
 
 def _fields(stated: Stated, document: Document) -> list[CompiledField]:
@@ -184,12 +192,13 @@ def _right(stated: Stated, fields: list[CompiledField]) -> RightMapping:
         needed += columns_of(stated["fields"][field.field.name]["right"])
     return RightMapping(
         network=right.get("network"),
-        contract=None if right["contract"] == ANY_CONTRACT else right["contract"],
+        contract=None if right.get("contract") == ANY_CONTRACT else right.get("contract"),
         entry=entry,
         columns=tuple(dict.fromkeys(needed)),
         read=compile_read(
             [field.right for field in fields], compile_scope(scope), OUT, (rule, f"entry {entry}")
         ),
+        contracts=ContractTable(**right["mapping"]) if "mapping" in right else None,
     )
 
 

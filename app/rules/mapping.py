@@ -37,14 +37,25 @@ class LeftMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class ContractTable:
+    """A captured table that gives each key its contract: its name, and the columns of both."""
+
+    table: str
+    key: str
+    contract: str
+
+
+@dataclass(frozen=True, slots=True)
 class RightMapping:
-    """Where the right side of a rule comes from; contract None: any contract."""
+    """Where the right side of a rule comes from; contract None: any contract that the poller follows, those
+    of `contracts` where it is given."""
 
     network: str | None
     contract: str | None
     entry: str
     columns: tuple[str, ...]
     read: ReadValue = field(repr=False, compare=False)
+    contracts: ContractTable | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,10 +83,10 @@ def watch_streams(told: Iterable[Told], end: int) -> dict[str, Alarms]:
     latest = _Latest()
     unequal: set[str] = set()
     for arrival, item in told:
-        event = latest.take(item)
-        if event is None:
+        taken = latest.take(item)
+        if taken is None:
             continue
-        key: str = item.key  # type: ignore[union-attr]
+        key, event = taken
         for way in timed:
             if way.due and way.due[0][0] <= arrival:
                 way.look_again(arrival, unequal)
@@ -111,26 +111,30 @@ class _Latest:
         self.rows: dict[str, dict[RowId, tuple[int, Value]]] = {}
         self.entries: dict[str, tuple[int, Value]] = {}
 
-    def take(self, item: object) -> int | None:
-        """Take a record in; the time of its event, None where it brings nothing new."""
-        if type(item) is RowChange:
-            rows = self.rows.setdefault(item.key, {})
-            if item.row in rows and rows[item.row][0] >= item.lsn:
-                return None
-            rows[item.row] = item.lsn, item.after
-            return item.at
-        if type(item) is EntryRead:
-            if item.key in self.entries and self.entries[item.key][0] >= item.read_ledger:
-                return None
-            self.entries[item.key] = item.read_ledger, item.value
-            return item.modified_at
-        if type(item) is EntryAsOf and item.key not in self.entries:
-            self.entries[item.key] = item.read_ledger, item.value
-            return item.read_at
-        if type(item) is RowAsOf and item.row is not None and item.row not in self.rows.get(item.key, ()):
-            self.rows.setdefault(item.key, {})[item.row] = -1, item.value
-            return item.read_at
+    def take(self, item: object) -> tuple[str, int] | None:
+        """Take a record in; its key and the time of its event, None where it brings nothing new."""
+        if isinstance(item, RowChange):
+            return self._row(item.key, item.row, (item.lsn, item.after), item.at)
+        if isinstance(item, EntryRead) and item.modified_at is not None:
+            return self._entry(item.key, (item.read_ledger, item.value), item.modified_at)
+        if isinstance(item, EntryAsOf) and item.key not in self.entries:
+            return self._entry(item.key, (item.read_ledger, item.value), item.read_at)
+        if isinstance(item, RowAsOf) and item.row is not None:
+            return self._row(item.key, item.row, (-1, item.value), item.read_at)
         return None
+
+    def _row(self, key: str, row: RowId, version: tuple[int, Value], at: int) -> tuple[str, int] | None:
+        rows = self.rows.setdefault(key, {})
+        if row in rows and rows[row][0] >= version[0]:
+            return None
+        rows[row] = version
+        return key, at
+
+    def _entry(self, key: str, version: tuple[int, Value], at: int) -> tuple[str, int] | None:
+        if key in self.entries and self.entries[key][0] >= version[0]:
+            return None
+        self.entries[key] = version
+        return key, at
 
     def is_equal(self, key: str) -> bool:
         entry = self.entries[key][1] if key in self.entries else ABSENT
@@ -156,9 +160,9 @@ def compare_hourly(left: Pieces, right: Pieces, span: tuple[int, int]) -> list[A
         mine, theirs = _value_at(left, at), _value_at(right, at)
         is_unequal = mine not in (OUT, theirs)
         if is_unequal and not was_unequal:
-            alarms.append(Alarm(at, at, at + HOUR_US))
+            alarms.append(Alarm(at, at, at + 1))
         elif is_unequal:
-            alarms[-1] = alarms[-1]._replace(until=at + HOUR_US)
+            alarms[-1] = alarms[-1]._replace(until=at + 1)
         was_unequal = is_unequal
     return alarms
 

@@ -27,7 +27,7 @@ Wish = tuple[int, int, Value, str | None]
 class Habits:
     """How people and programs behave: rates are per thing that happens to a key."""
 
-    drift: float = 0.12
+    drift: float = 0.16
     busy: float = 0.02
     gone: float = 0.02
     hidden: float = 0.0
@@ -39,7 +39,7 @@ class Habits:
     silent: float = 0.0
     hot: float = 0.0
     open_for_us: int = 0
-    paces_s: tuple[int, ...] = (300, 900, 2700)
+    paces_s: tuple[int, ...] = (900, 2700, 7200)
 
 
 def build_lives(r: random.Random, habits: Habits, keys: int, seconds: int, first: int = 0) -> list[KeyLife]:
@@ -335,9 +335,9 @@ class _Living:
             if self.habits.open_for_us and linked is None:
                 started -= self._between(0, self.habits.open_for_us)
             if self._writes_twice(before, after):
-                between = (after[0] + 1, after[1], "between")  # type: ignore[operator]
-                commits.append(Commit(newest, key, row, before, between, linked, started))  # type: ignore[arg-type]
-                before = between  # type: ignore[assignment]
+                between: Value = (1, 1, "between")
+                commits.append(Commit(newest, key, row, before, between, linked, started))
+                before = between
             commits.append(Commit(newest, key, row, before, after, linked, started))
             rows[row] = after
         return commits

@@ -1,4 +1,4 @@
-"""How a world is told to the detector: delays, stalls, repeats, losses, sweeps; the facts of one partition."""
+"""How a world is told to the detector: delays, stalls, repeats, losses, sweeps; and a partition's facts."""
 
 from __future__ import annotations
 
@@ -65,8 +65,7 @@ class Delay:
         if self.wander_us and self.random() < 0.02:
             self.extra = int(self.random() * self.wander_us)
         arrival = at + self.base + self.extra
-        if arrival > self.newest:
-            self.newest = arrival
+        self.newest = max(self.newest, arrival)
         return self.newest
 
 

@@ -22,6 +22,20 @@ class Promise(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """Keys in all, over how many partitions they are spread, and for how long they live."""
+
+    keys: int = 600
+    partitions: int = 3
+    seconds: int = 7200
+
+    @property
+    def key_hours(self) -> float:
+        """Without the keys that rows are moved to."""
+        return self.keys * self.seconds / 3600
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """A kind of world."""
 
@@ -29,11 +43,14 @@ class Scenario:
     promise: Promise = Promise.COMPLETE
     habits: Habits = field(default_factory=Habits)
     manner: Manner = field(default_factory=Manner)
+    size: Size = field(default_factory=Size)
 
 
 _OPEN = Habits(open_for_us=20 * SECOND, twice=0.2, moves=0.01, gone=0.04)
 _BOUND = SECOND
 """One clock ahead, the other behind: together `skew`."""
+_SMALL = Size(keys=300, seconds=3600)
+"""Where a sweep follows a sweep."""
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("calm"),
@@ -48,11 +65,11 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("worker restarts", manner=Manner(duplicates=0.05, restarts=True)),
     Scenario("clocks: left ahead", manner=Manner(left_offset_us=_BOUND, right_offset_us=-_BOUND)),
     Scenario("clocks: right ahead", manner=Manner(left_offset_us=-_BOUND, right_offset_us=_BOUND)),
-    Scenario("hot keys", habits=Habits(hot=0.03, paces_s=(900, 2700), busy=0.06)),
+    Scenario("hot keys", habits=Habits(hot=0.03, paces_s=(1800, 5400), busy=0.06)),
     Scenario("keys on one side", habits=Habits(one_sided=0.3)),
     Scenario("several rows a key", habits=Habits(soft_deleted=0.1)),
     Scenario("rows leave the scope", habits=Habits(hidden=0.2)),
-    Scenario("rows change their key", habits=Habits(moves=0.06)),
+    Scenario("rows change their key", habits=Habits(moves=0.2)),
     Scenario("two changes a transaction", habits=Habits(twice=0.4)),
     Scenario("shorter than min", habits=Habits(short=0.3)),
     Scenario("no before-images", manner=Manner(full_images=False, duplicates=0.05)),
@@ -63,17 +80,21 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("epochs of the left", Promise.DECLARED, manner=Manner(epochs=2)),
     Scenario("left loses 0.1 %, told", Promise.DECLARED, manner=Manner(left_loss=0.001)),
     Scenario("left loses 1 %, told", Promise.DECLARED, manner=Manner(left_loss=0.01)),
-    Scenario("left loses 5 %, told", Promise.DECLARED, manner=Manner(left_loss=0.05)),
+    Scenario("left loses 5 %, told", Promise.DECLARED, manner=Manner(left_loss=0.05), size=_SMALL),
     Scenario("right loses 0.1 %, told", Promise.DECLARED, manner=Manner(right_loss=0.001)),
     Scenario("right loses 1 %, told", Promise.DECLARED, manner=Manner(right_loss=0.01)),
-    Scenario("right loses 5 %, told", Promise.DECLARED, manner=Manner(right_loss=0.05)),
+    Scenario("right loses 5 %, told", Promise.DECLARED, manner=Manner(right_loss=0.05), size=_SMALL),
 )
 
 _SWEEPS = (1800, 3600, 5400)
 HEALING: Final[tuple[Scenario, ...]] = tuple(
     Scenario(name, Promise.HEALING, habits, manner)
     for name, habits, manner in (
-        ("left loses 0.1 %, silent", Habits(), Manner(left_loss=0.001, losses_are_told=False, sweeps_s=_SWEEPS)),
+        (
+            "left loses 0.1 %, silent",
+            Habits(),
+            Manner(left_loss=0.001, losses_are_told=False, sweeps_s=_SWEEPS),
+        ),
         ("left loses 1 %, silent", Habits(), Manner(left_loss=0.01, losses_are_told=False, sweeps_s=_SWEEPS)),
         ("left loses 5 %, silent", Habits(), Manner(left_loss=0.05, losses_are_told=False, sweeps_s=_SWEEPS)),
         ("right loses 0.1 %, silent", Habits(silent=0.001), Manner(sweeps_s=_SWEEPS)),
@@ -85,7 +106,7 @@ HEALING: Final[tuple[Scenario, ...]] = tuple(
 
 NOT_COVERED: Final = (
     "rule versions and their activation (the detector has no activation yet)",
-    "confirming (the detector has no confirm effect yet): silent loss is run apart and may cause false alarms",
+    "confirming (the detector has no such effect yet): silent loss is run apart, and may raise false alarms",
     "sampled sides, sums and invariants (kinds of rule that the detector has not yet)",
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -42,9 +43,10 @@ class Tally:
     false_alarms: int = 0
     misses: int = 0
     found: int = 0
-    latencies_s: list[float] = field(default_factory=list)
+    latencies_s: array[float] = field(default_factory=lambda: array("f"))
 
     def add(self, other: Tally) -> None:
+        """Take the sums of other worlds in."""
         self.alarms += other.alarms
         self.false_alarms += other.false_alarms
         self.misses += other.misses
@@ -171,7 +173,7 @@ def score_key(score: Score, case: Case, verdicts: Verdicts) -> list[str]:
     score.short += len(case.every) - len(case.drifts)
     for drift in case.drifts:
         met = [s for s, span in zip(case.told, published, strict=True) if meet(span, [drift[:2]])]
-        counts = score.by_cause.setdefault(drift.cause, [0, 0])
+        counts = score.by_cause.setdefault(drift.cause.value, [0, 0])
         counts[0] += 1
         if met:
             counts[1] += 1
@@ -195,7 +197,9 @@ def _falsehood(stretch: Stretch, case: Case, through: int) -> str | None:
     if outside:
         return f"false alarm: {span[0]}..{span[1]}, not in violation in {outside}"
     for at, name in stretch.named:
-        if not meet((at, at + 1), case.fields.get(NUMBER_OF[name], [])) and not meet((at, at + 1), case.unknown):
+        if not meet((at, at + 1), case.fields.get(NUMBER_OF[name], [])) and not meet(
+            (at, at + 1), case.unknown
+        ):
             return f"false field: {name} at {at}"
     return None
 
@@ -220,5 +224,3 @@ def measure(intervals: Intervals, span: tuple[int, int]) -> int:
     """How much of a span the intervals cover."""
     clipped = join((max(a, span[0]), min(b, span[1])) for a, b in intervals)
     return sum(until - start for start, until in clipped)
-
-

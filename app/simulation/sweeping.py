@@ -35,7 +35,8 @@ def tell_sweep(r: random.Random, facts: Facts, manner: Manner, start: int) -> li
             elif facts.entry_at(key, ledger_at(at))[0] != ABSENT:
                 rows = [(None, ABSENT)]
             told += [
-                Told(read_at + late, RowAsOf(RULE_ID, key, row, value, snapshot, stamp)) for row, value in rows
+                Told(read_at + late, RowAsOf(RULE_ID, key, row, value, snapshot, stamp))
+                for row, value in rows
             ]
         at = read_at + r.randrange(50_000, SECOND)
     offset = manner.left_offset_us

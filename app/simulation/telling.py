@@ -114,7 +114,7 @@ class Telling:
         at, key, row, before, after, linked, _ = commit
         known = before if self.manner.full_images or before == ABSENT else None
         tx = self.facts.transaction(commit) & 0xFFFFFFFF
-        lsn = 3_000_000 + number
+        lsn = 20_000_000 + number
         return RowChange(RULE_ID, key, row, lsn, at + self.manner.left_offset_us, known, after, tx, linked)
 
     # ---- right
@@ -133,7 +133,9 @@ class Telling:
                 yield at, Gap(Side.RIGHT, None, None, None, "retention", start, until)
                 first = until + 1
                 continue
-            until = min(last, first + r.randrange(0, manner.page_ledgers)) if manner.page_ledgers > 1 else first
+            until = (
+                min(last, first + r.randrange(0, manner.page_ledgers)) if manner.page_ledgers > 1 else first
+            )
             read = until + (r.randrange(0, manner.read_ahead + 1) if manner.read_ahead else 0)
             at = close_of(read)
             if manner.right_loss and first > FIRST_LEDGER + 10 and r.random() < manner.right_loss:

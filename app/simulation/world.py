@@ -11,22 +11,10 @@ from app.simulation.histories import START, KeyLife
 from app.simulation.judging import Mortal, Stretch, Verdicts, judge
 from app.simulation.life import LAG, LEAD, SKEW, build_lives
 from app.simulation.manner import Facts
-from app.simulation.scenarios import SCENARIOS, Promise, Scenario
+from app.simulation.scenarios import SCENARIOS, Promise, Scenario, Size
 from app.simulation.score import Case, Failure, Score, Tally, find_drifts, measure, score_alarms, score_key
 from app.simulation.telling import Telling
 from app.simulation.truth import Bounds, Intervals, Pieces, find_violations, left_pieces, right_pieces
-
-KEYS, PARTITIONS, SECONDS = 600, 3, 7200
-"""The size of a world: 1,200 key-hours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Keys in all, how they are spread, and for how long they live."""
-
-    keys: int = KEYS
-    partitions: int = PARTITIONS
-    seconds: int = SECONDS
 
 
 @dataclass(slots=True)
@@ -64,7 +52,8 @@ def live_partition(seed: int, scenario: Scenario, size: Size, number: int) -> Pa
 
 def run_world(seed: int, scenario: Scenario | None = None, size: Size | None = None) -> Score:
     """Everything of a world, scored."""
-    chosen, size = scenario or scenario_of(seed), size or Size()
+    chosen = scenario or scenario_of(seed)
+    size = size or chosen.size
     score = Score(worlds=1, seeds=[seed])
     for number in range(size.partitions):
         partition = live_partition(seed, chosen, size, number)
@@ -98,15 +87,11 @@ def score_partition(score: Score, seed: int, scenario: Scenario, partition: Part
     score.failures += [Failure(seed, scenario.name, key, what) for key, what in wrong]
 
 
-def build_case(
-    life: KeyLife, sides: tuple[Pieces, Pieces], scenario: Scenario, partition: Partition
-) -> Case:
+def build_case(life: KeyLife, sides: tuple[Pieces, Pieces], scenario: Scenario, partition: Partition) -> Case:
     """A key's truth, as far as it is judged, beside what was published about it."""
     shift, end = scenario.manner.left_offset_us, partition.end
     found = find_violations(*sides, Bounds(LAG, LEAD, max(end - shift, START) + 600_000_000))
-    fields = {
-        name: [(start + shift, until + shift) for start, until in mine] for name, mine in found.items()
-    }
+    fields = {name: [(start + shift, until + shift) for start, until in mine] for name, mine in found.items()}
     _, every = find_drifts(life, found, shift)
     begins = partition.telling.begins + LAG + SKEW if scenario.manner.streams_from_s else START
     judged = {name: _clip(mine, (begins, end - SKEW - shift)) for name, mine in found.items()}

@@ -156,7 +156,8 @@ class BatchConsumer(driver.Consumer):
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Relies on (7): every commit (timer, rebalance, stop) ends here. The gate: nothing is committed
         before all that was sent is acknowledged, and nothing at all after a failure."""
-        await self.app.deliveries.settle(DELIVERY_TIMEOUT_S)
+        if self.app.failure.cause is None:
+            await self.app.deliveries.settle(DELIVERY_TIMEOUT_S)
         if self.app.failure.cause is not None:
             await self.crash(FailStop(f"not committing: {self.app.failure.cause!r}"))
             return False
@@ -164,10 +165,9 @@ class BatchConsumer(driver.Consumer):
 
     async def wait_empty(self) -> None:
         """Relies on (9): called before partitions are given up. Stock waits for the agent; a step that a
-        timer began must be over as well."""
+        timer began must be over as well, and the last step durable."""
         await super().wait_empty()
-        async with self.app.step.lock:
-            pass
+        await self.app.step.drain()
 
 
 def as_message(tp: TP, batch: Batch, generation: int) -> ConsumerMessage:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from app.clock import Clock
 from app.telemetry import get_logger
 
@@ -18,12 +20,15 @@ class Failure:
 
     def __init__(self) -> None:
         self.cause: BaseException | None = None
+        self.then: Callable[[], object] = int
+        """Called once, at the first failure."""
 
     def declare(self, cause: BaseException) -> None:
         """From now on nothing is committed. Only the first cause is kept."""
         if self.cause is None:
             self.cause = cause
             log.error("stopping: nothing is committed any more", event_name="fail_stop", cause=repr(cause))
+            self.then()
 
     def check(self) -> None:
         """Raises `FailStop` after a failure."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import assert_never
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, assert_never
 
 from app.detector.model import (
     Blind,
@@ -37,6 +37,13 @@ def partition_key(partition: int) -> bytes:
     return b"\0partition|%d" % partition
 
 
+class Published(NamedTuple):
+    """Values of the transitions that a step tells, and when its batch was read (monotonic seconds)."""
+
+    told: Sequence[Mapping[str, object]]
+    polled_s: float
+
+
 class DriftPartition:
     """A `PartitionWork`: all rules over one partition.
 
@@ -49,8 +56,6 @@ class DriftPartition:
         self.offsets: dict[str, int] = {}
         self.changes_topic = plan.names.of(topics.DB_CHANGES)
         self.is_parked = False
-        self._transitions: list[Transition] = []
-        self._polled_s = 0.0
         self._record: Record | None = None
         self._restore()
 
@@ -105,9 +110,7 @@ class DriftPartition:
     def absorb(self, batch: Batch) -> Outcome:
         """Decode and detect; the rows go out in three stages, the partition's record last."""
         outcome = Outcome()
-        self._transitions = []
         effects: list[Effect] = []
-        self._polled_s = batch.polled_s
         for held in self.rules.values():
             effects += held.detector.step_done()
         self._record = batch.records[0]
@@ -127,6 +130,8 @@ class DriftPartition:
             self._tell(effects, outcome)
             self._collect_rows(outcome)
             self._tell_past_parking(batch, outcome)
+            told = [effect.value for effect in effects if type(effect) is Transition]
+            outcome.memo = Published(told, batch.polled_s)
         except Exception as error:
             raise RecordFailed(self._record, error) from error
         return outcome
@@ -213,7 +218,6 @@ class DriftPartition:
     def park(self, cause: Exception) -> Outcome:
         """Everything as the last good step left it; an incident with the record's coordinates, and the status
         `parked`, per rule."""
-        self._transitions = []
         self._restore()
         self.is_parked = True
         outcome = Outcome()
@@ -250,7 +254,6 @@ class DriftPartition:
         for effect in effects:
             match effect:
                 case Transition():
-                    self._transitions.append(effect)
                     outcome.messages += tell.tell_transition(self.plan.names, effect)
                 case EpisodeForgotten():
                     outcome.messages.append(tell.tell_forgotten(self.plan.names, effect))
@@ -281,11 +284,9 @@ class DriftPartition:
 
     def published(self, outcome: Outcome) -> None:
         """Count what is acknowledged, and how long it took since the batch with its mark was read."""
-        del outcome
-        metrics = self.plan.metrics
-        latency_s = self.plan.clock.monotonic_s() - self._polled_s
-        for transition in self._transitions:
-            value = transition.value
-            metrics.mismatches.labels(value["rule"], value["severity"], value["transition"]).inc()
-            metrics.latency.observe(latency_s)
-        self._transitions = []
+        if isinstance(outcome.memo, Published):
+            metrics = self.plan.metrics
+            latency_s = self.plan.clock.monotonic_s() - outcome.memo.polled_s
+            for value in outcome.memo.told:
+                metrics.mismatches.labels(value["rule"], value["severity"], value["transition"]).inc()
+                metrics.latency.observe(latency_s)

@@ -20,17 +20,20 @@ class Step:
 
     1. the work takes the batch in, in memory: no await, so nothing interleaves; an error undoes it (nothing
        of it has left memory) and parks the partition
-    2. messages are sent and acknowledged
-    3. stage after stage of table rows is sent and acknowledged
-    4. the caller acknowledges the batch
+    2. the step before it is durable
+    3. messages are sent and acknowledged
+    4. stage after stage of table rows is sent and acknowledged
 
-    A crash between any two repeats the batch from the last commit: the state knows which positions it has
-    seen, and it is never durable before the messages that it caused.
+    1 of the next step goes on beside 3 and 4 of this one: memory is ahead of Kafka by at most one step, and
+    what is in Kafka is always in order. The caller acknowledges the batch after 2; the gate in front of every
+    commit waits for 3 and 4 (they are a delivery). A crash anywhere repeats the batches from the last commit:
+    the state knows which positions it has seen, and it is never durable before the messages that it caused.
     """
 
     def __init__(self, app: StreamApp) -> None:
         self.app = app
         self.lock = asyncio.Lock()
+        self._writing: asyncio.Future[None] | None = None
 
     async def absorb(self, partition: int, batch: Batch) -> None:
         """A step over a batch that Faust delivered. What still arrives for a parked partition is not taken
@@ -52,8 +55,23 @@ class Step:
             outcome = job(work)
         except Exception as error:  # noqa: BLE001 - whatever it is, this partition must not go on
             outcome = self._park(partition, work, error)
+        for rows_by_table in outcome.stages:
+            for name, rows in rows_by_table.items():
+                self.app.batch_tables[name].apply(partition, rows)
         self.app.freeze.turn()
-        await self._make_durable(partition, work, outcome)
+        await self._until_durable()
+        self.app.failure.check()
+        self._writing = asyncio.ensure_future(self._make_durable(partition, work, outcome))
+        self.app.deliveries.track(self._writing)
+
+    async def drain(self) -> None:
+        """No step is under way, and the last one is durable or has failed. Never raises."""
+        async with self.lock:
+            await self._until_durable()
+
+    async def _until_durable(self) -> None:
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
 
     def _park(self, partition: int, work: PartitionWork, error: Exception) -> Outcome:
         """The other partitions go on; exiting would carry the poison from worker to worker."""
@@ -68,9 +86,6 @@ class Step:
         return work.park(error)
 
     async def _make_durable(self, partition: int, work: PartitionWork, outcome: Outcome) -> None:
-        for rows_by_table in outcome.stages:
-            for name, rows in rows_by_table.items():
-                self.app.batch_tables[name].apply(partition, rows)
         if outcome.messages:
             await self._publish(partition, outcome.messages)
             work.published(outcome)

@@ -34,10 +34,12 @@ class Message(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """What a step must make durable: all messages first, then stage after stage of table rows."""
+    """What a step must make durable: all messages first, then stage after stage of table rows. `memo`:
+    whatever the work wants to see again when its messages are acknowledged."""
 
     messages: list[Message] = field(default_factory=list)
     stages: list[dict[str, Rows]] = field(default_factory=list)
+    memo: object = None
 
 
 class RecordFailed(DriftwatchError):
@@ -62,7 +64,8 @@ class PartitionWork(Protocol):
         ...
 
     def published(self, outcome: Outcome) -> None:
-        """The messages of this outcome are acknowledged by the brokers."""
+        """The messages of this outcome are acknowledged by the brokers; the next batch may be taken in
+        already."""
         ...
 
     def park(self, cause: Exception) -> Outcome:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -22,6 +25,8 @@ from app.telemetry import get_logger, serve
 
 log = get_logger(__name__)
 
+LONGEST_STOP_S = 20.0
+"""After a failure; a process that has not stopped by then is ended."""
 MARKS_LATE_S = 60.0
 """Not ready when a rule's verified-through is older than this plus its windows."""
 
@@ -126,15 +131,33 @@ def run_worker(
     run_app(build_worker(settings, rules, codecs, clock, None if slot is None else slot.instance_id))
 
 
+def collect_garbage_rarely() -> None:
+    """For a process that holds many objects and makes few cycles: with Python's own thresholds a quarter of
+    the worker's CPU went into looking through what lives (19 µs an event instead of 26)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+
+
+def end_soon() -> None:
+    """End this process with an error, even if its event loop or its stop hangs: nothing that it could still
+    do counts."""
+    timer = threading.Timer(LONGEST_STOP_S, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
 def run_app(app: StreamApp) -> NoReturn:
     """Run a stream app as this process, on uvloop, with the logs as they are set up."""
     import mode.loop  # noqa: PLC0415 - it changes the process's event loop: only where one is run
 
+    collect_garbage_rarely()
     for noisy in ("faust", "mode", "aiokafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("app.stream.consumer").setLevel(logging.WARNING)
     logging.getLogger("app.stream.table").setLevel(logging.WARNING)
     mode.loop.use("uvloop")
+    app.failure.then = end_soon
     worker = app.Worker(loglevel="INFO", redirect_stdouts=False, override_logging=False)
     worker.spinner = None
     worker.execute_from_commandline()

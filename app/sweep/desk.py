@@ -59,8 +59,9 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeskOptions:
-    """`gather_s`: how long a run waits for more requests of the same kind: a loss is told by each partition.
-    `rest_s`: the same for changes that were found missing one by one. `back_off_s`: pauses before a failed run is tried again; after the last one it is given up."""
+    """`gather_s`: how long a run waits for more requests of the same kind (a loss is told by each partition);
+    `rest_s`: the same for changes that were found missing one by one. `back_off_s`: pauses before a failed
+    run is tried again; after the last one it is given up. `source`: the name of the left sides' database."""
 
     gather_s: float = 2.0
     rest_s: float = 30.0
@@ -68,6 +69,7 @@ class DeskOptions:
     kept_runs: int = 50
     immediately: bool = False
     waits_for_seed: bool = True
+    source: str = "db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +186,19 @@ class Desk:
             if self._waiting is not None and self._clock.monotonic_s() >= self._not_before_s:
                 run, self._waiting = self._waiting, None
                 return run
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), _LOOK_EVERY_S)
+            await self._doze()
+
+    async def _doze(self) -> None:
+        """A moment, or until somebody asks."""
+        tasks = [
+            asyncio.ensure_future(self._woken.wait()),
+            asyncio.ensure_future(self._clock.sleep(_LOOK_EVERY_S)),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     def _is_due(self) -> bool:
         starts = [
@@ -231,8 +244,8 @@ class Desk:
         for incident in incidents:
             if incident["cause"] in _OTHER_ENDS or incident["until"] is None:
                 continue
-            is_right = incident["cause"] in _RIGHT_CAUSES
-            span = run.spans[Side.RIGHT if is_right else Side.LEFT]
+            is_left = incident["source"] == (self.loaded.left.source or self._options.source)
+            span = run.spans[Side.LEFT if is_left else Side.RIGHT]
             if span.since is None or span.through is None:
                 continue
             if (microseconds(incident["until"]) or 0) <= span.since:
@@ -296,7 +309,5 @@ class Desk:
         await self._patiently(lambda: self._log.tell_run(run.record(finished_at)))
 
 
-_RIGHT_CAUSES: Final = ("retention", "continuity")
-"""A side as a whole is said to have lost these on the right only: the left proves continuity key by key."""
 _OTHER_ENDS: Final = ("parked", "clock")
 """Incidents that a sweep does not end."""

@@ -111,9 +111,10 @@ class Sweeper:
     ) -> None:
         async with aclosing(both.pages(self._options.page_size, run.after)) as pages:
             async for reading in pages:
-                await self._take(both, loaded, run, reading)
+                began = self._clock.monotonic_s()
+                await self._take(loaded, run, reading)
                 run.after = reading.rows.after
-                await self._pause(run, gate)
+                await self._rest(both, run, gate, (began, len(reading.entry_reads)))
         run.phase = Phase.OTHERS
         await self._finish_side(run, Side.LEFT)
 
@@ -122,11 +123,13 @@ class Sweeper:
     ) -> None:
         """What no row had. A restart repeats this part, so the record counts it only once it is done."""
         open_keys = await self._patiently(lambda: self._sources.log.open_episodes(run.rule))
-        told = run.copy()
+        counted = run.copy()
         async with aclosing(both.others(sorted(open_keys))) as others:
             async for reading in others:
-                await self._take(both, loaded, run, reading, told_as=told)
-                await self._pause(told, gate)
+                began = self._clock.monotonic_s()
+                await self._take(loaded, counted, reading)
+                await self._rest(both, run, gate, (began, len(reading.entry_reads)))
+        run.adopt(counted)
         if run.spans[Side.RIGHT].since is None:
             run.spans[Side.RIGHT].add((await both.read_nothing()).read_at, 0)
         if both.cannot_list:
@@ -138,16 +141,8 @@ class Sweeper:
         run.phase = Phase.JUDGING
         await self._finish_side(run, Side.RIGHT, is_complete=not both.cannot_list)
 
-    async def _take(
-        self,
-        both: BothSides,
-        loaded: LoadedRule,
-        run: SweepRun,
-        reading: Reading,
-        told_as: SweepRun | None = None,
-    ) -> None:
+    async def _take(self, loaded: LoadedRule, run: SweepRun, reading: Reading) -> None:
         """Publish what was read, then count it."""
-        began = self._clock.monotonic_s()
         entries = reading.entry_reads
         reads: list[RowAsOf | EntryAsOf] = [*reading.rows.rows, *entries]
         await self._patiently(lambda: self._sources.log.publish(loaded.rule, reads, run.id))
@@ -161,24 +156,25 @@ class Sweeper:
         for page in reading.entries:
             run.spans[Side.RIGHT].add(page.read_at, len(page.entries))
         self.metrics.count(run.rule, len(reading.rows.rows), len(entries))
-        await self._show(both, run if told_as is None else told_as)
-        if self._options.rate is not None:
-            spent = self._clock.monotonic_s() - began
-            await self._clock.sleep(max(0.0, len(entries) / self._options.rate - spent))
 
-    async def _pause(self, run: SweepRun, gate: asyncio.Event) -> None:
+    async def _rest(
+        self, both: BothSides, run: SweepRun, gate: asyncio.Event, page: tuple[float, int]
+    ) -> None:
+        """Between two pages: tell how far it is, keep to the rate, and stand still where a person says so.
+        `page`: since when (monotonic seconds), and how many keys it had."""
+        now = self._clock.monotonic_s()
+        if now - self._ledger_s > _LEDGER_EVERY_S:
+            both.at_least = await self._find_ledger()
+        if now - self._told_s > _TELL_EVERY_S:
+            await self._tell(run)
+        if self._options.rate is not None:
+            spent = self._clock.monotonic_s() - page[0]
+            await self._clock.sleep(max(0.0, page[1] / self._options.rate - spent))
         if not gate.is_set():
             run.state = State.PAUSED
             await self._tell(run)
             await gate.wait()
             run.state = State.RUNNING
-            await self._tell(run)
-
-    async def _show(self, both: BothSides, run: SweepRun) -> None:
-        now = self._clock.monotonic_s()
-        if now - self._ledger_s > _LEDGER_EVERY_S:
-            both.at_least = await self._find_ledger()
-        if now - self._told_s > _TELL_EVERY_S:
             await self._tell(run)
 
     async def _find_ledger(self) -> int:

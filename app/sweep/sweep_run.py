@@ -113,6 +113,11 @@ class SweepRun:
             suspects=dict(self.suspects),
         )
 
+    def adopt(self, counted: SweepRun) -> None:
+        """Take over what a copy of it has counted."""
+        self.counts, self.spans, self.suspects = counted.counts, counted.spans, counted.suspects
+        self.errors = counted.errors
+
     def count(self, key: str, look: Look) -> None:
         """One key, as its two reads found it."""
         self.counts[look] += 1

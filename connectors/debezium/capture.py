@@ -52,6 +52,25 @@ def captured_tables(rules: Sequence[LoadedRule], source: str) -> tuple[CapturedT
             (*(held.rules if held else ()), loaded.rule.id),
             left.images_are_full or (held is not None and held.images_are_full),
         )
+        _add_contracts(found, loaded)
     if not found:
         raise Fatal("reading the rules", source, "none of them concerns this source", "check left.source")
     return tuple(found[name] for name in sorted(found))
+
+
+def _add_contracts(found: dict[str, CapturedTable], loaded: LoadedRule) -> None:
+    """The table that gives keys their contracts is captured as well, keyed by the same text."""
+    mapping = loaded.right.contracts
+    if mapping is None:
+        return
+    held = found.get(mapping.table)
+    if held is not None and held.key != mapping.key:
+        cause = f"{mapping.table} is keyed by {held.key} and by {mapping.key}"
+        hint = "a table has one key in every rule"
+        raise Fatal("reading the rules", f"{held.rules[0]} and {loaded.rule.id}", cause, hint)
+    columns = (*(held.columns if held else ()), mapping.key, mapping.contract)
+    rules = (*(held.rules if held else ()), loaded.rule.id)
+    is_full = held is not None and held.images_are_full
+    found[mapping.table] = CapturedTable(
+        mapping.table, mapping.key, tuple(dict.fromkeys(columns)), tuple(dict.fromkeys(rules)), is_full
+    )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from app.clock import Clock
 from app.detector.values import format_time
 from app.errors import Transient
 from app.settings import Settings
-from schemas.topics import DB_CHANGES, OBSERVATIONS
+from connectors.kafka.controls import tell_every_partition
+from schemas.topics import DB_CHANGES
 
 
 async def tell_slot_lost(settings: Settings, clock: Clock) -> bool:
@@ -22,18 +23,11 @@ async def tell_slot_lost(settings: Settings, clock: Clock) -> bool:
     try:
         if not await _holds_changes(settings):
             return False
-        now = format_time(clock.now_us())
-        gap = {"gap": {"source": settings.source, "from": None, "until": now, "cause": "slot"}}
-        producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all")
-        await producer.start()
-        try:
-            topic, body = settings.topic(OBSERVATIONS), orjson.dumps(gap)
-            for partition in range(settings.partitions):
-                await producer.send_and_wait(topic, body, partition=partition)
-        finally:
-            await producer.stop()
     except KafkaError as error:
         raise Transient("telling a gap at", settings.kafka, error, "is the broker up?") from error
+    now = format_time(clock.now_us())
+    gap = {"gap": {"source": settings.source, "from": None, "until": now, "cause": "slot"}}
+    await tell_every_partition(settings, orjson.dumps(gap))
     return True
 
 

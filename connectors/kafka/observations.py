@@ -22,6 +22,7 @@ from app.detector.model import (
     EntryAsOf,
     Gap,
     Input,
+    Mute,
     RowAsOf,
     Rule,
     Seeded,
@@ -38,7 +39,7 @@ from connectors.kafka.scalars import read_scalar, show_scalar
 
 _NETWORK: Final = re.compile(r"[0-9a-f]{16}")
 """The short name of a network (wire format, section 2)."""
-_NOT_JUDGED_YET: Final = ("mark", "epoch", "activate", "mute")
+_NOT_JUDGED_YET: Final = ("mark", "epoch", "activate")
 
 
 _Ledger = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
@@ -61,6 +62,14 @@ class _GapRecord(msgspec.Struct):
     to_ledger: _Ledger | None = None
 
 
+class _MuteRecord(msgspec.Struct):
+    rule: str
+    from_: str = msgspec.field(name="from")
+    key: str | None = None
+    until: str | None = None
+    reason: str = ""
+
+
 class _Record(msgspec.Struct):
     """An observation, or a control record under its name."""
 
@@ -81,14 +90,14 @@ class _Record(msgspec.Struct):
     mark: dict[str, Any] | None = None
     epoch: dict[str, Any] | None = None
     activate: dict[str, Any] | None = None
-    mute: dict[str, Any] | None = None
+    mute: _MuteRecord | None = None
 
 
 class ObservationCodec:
     """Implements `app.ports.Codec` for `drift.observations`.
 
-    Records of unknown rules, re-keyed changes and the control records `mark`, `epoch`, `activate` and `mute`
-    concern nobody yet: () and counted in `skipped`. Raises `Poison` for what is no such record, and for a
+    Records of unknown rules, re-keyed changes and the control records `mark`, `epoch` and `activate` concern
+    nobody yet: () and counted in `skipped`. Raises `Poison` for what is no such record, and for a
     value without a field of its rule.
     """
 
@@ -138,10 +147,18 @@ class ObservationCodec:
             return (
                 Gap(side, gap.source, start, until, known_cause(gap.cause), gap.from_ledger, gap.to_ledger),
             )
+        if found.mute is not None:
+            return self._mute(found.mute)
         for name in _NOT_JUDGED_YET:
             if getattr(found, name) is not None:
                 return self._skip(name)
         raise ValueError("neither an observation nor a control record")
+
+    def _mute(self, mute: _MuteRecord) -> Sequence[Input]:
+        if mute.rule not in self._rules:
+            return self._skip("no_rule")
+        until = INFINITY if mute.until is None else _us(mute.until, "mute.until")
+        return (Mute(mute.rule, mute.key, _us(mute.from_, "mute.from"), until, mute.reason),)
 
     def _side_of(self, source: str | None) -> Side:
         """A network feeds right sides; everything else is a database."""
@@ -234,3 +251,15 @@ def encode_seeded(seeded: Seeded, run: str) -> bytes:
     if seeded.through is not None:
         body["through"] = format_time(seeded.through)
     return orjson.dumps({"seeded": body})
+
+
+def encode_mute(mute: Mute) -> bytes:
+    """The control record of a mute; every partition must get it."""
+    body = {
+        "rule": mute.rule,
+        "key": mute.key,
+        "from": format_time(mute.from_us),
+        "until": None if mute.until_us >= INFINITY else format_time(mute.until_us),
+        "reason": mute.reason,
+    }
+    return orjson.dumps({"mute": body})

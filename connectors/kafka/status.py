@@ -23,6 +23,7 @@ log = get_logger(__name__)
 
 _POLL_MS: Final = 250
 _MOST_REPAIRS: Final = 1_000_000
+_MOST_INCIDENTS: Final = 10_000
 
 
 class StatusView:
@@ -35,6 +36,8 @@ class StatusView:
         self._verified: dict[tuple[str, int], int | None] = {}
         self._open: dict[str, dict[str, Any]] = {}
         self._repairs: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self.incidents: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
+        """The latest ones, open and closed, by the record's key."""
         self._following: asyncio.Task[None] | None = None
         self._consumer: Any = None
 
@@ -119,6 +122,10 @@ class StatusView:
 
     def _see_incident(self, key: str, value: dict[str, Any] | None) -> None:
         _keep(self._open, key, value if value is not None and value["state"] == "open" else None)
+        if value is not None:
+            self.incidents[key] = value
+            if len(self.incidents) > _MOST_INCIDENTS:
+                self.incidents.popitem(last=False)
         if value is not None and value["cause"] == "as_of":
             self._repairs[key] = (value["rule"], microseconds(value["from"] or "") or 0)
             if len(self._repairs) > _MOST_REPAIRS:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.detector.model import ABSENT, UNKNOWN, EntryAsOf, Value
 from app.errors import Fatal, Poison, Transient
 from app.readings import EntryPage
-from app.rules import LoadedRule
+from app.rules import ContractTable, LoadedRule
 from app.telemetry import get_logger
 from connectors.soroban.contracts import decoder_of
-from connectors.soroban.reader import CHUNK, EntryReader, EntryReads, EntryState
+from connectors.soroban.reader import CHUNK, EntryReader, EntryReads, EntryState, MappedReader
 from connectors.soroban.rpc import NodeApi
-from connectors.soroban.service import network_name
+from connectors.soroban.service import LoadContracts, network_name
 from connectors.soroban.times import SECOND, CloseTimes
 
 log = get_logger(__name__)
 
 _TRIES: Final = 3
+_TIMES_ASKED: Final = 2
+"""Behind one address there may be two replicas that answer in turn, one of them behind."""
 _TOLD: Final = 10
 
 
@@ -28,8 +30,9 @@ class EntrySource:
 
     largest_page: Final = CHUNK
 
-    def __init__(self, rpc: NodeApi, passphrase: str) -> None:
-        self._rpc, self._passphrase = rpc, passphrase
+    def __init__(self, rpc: NodeApi, passphrase: str, load: LoadContracts | None = None) -> None:
+        self._rpc, self._passphrase, self._load = rpc, passphrase, load
+        self._mapped: dict[str, MappedReader] = {}
         self._times = CloseTimes()
         self._readers: dict[tuple[str, str], EntryReader] = {}
         self._is_checked = False
@@ -38,9 +41,11 @@ class EntrySource:
     async def list_keys(self, loaded: LoadedRule) -> tuple[str, ...] | None:
         """All keys of the rule's contract, None where it cannot list them. Those added meanwhile may be
         missing: their events are in the poller's stream."""
+        if loaded.right.contracts is not None:
+            return tuple(await self._map(loaded, loaded.right.contracts))
         if not hasattr(decoder_of(loaded.right.entry), "numbered_key"):
             return None
-        reader = await self._reader(loaded)
+        reader = await self._single_reader(loaded)
         found: dict[str, None] = {}
         try:
             async for _, keys in reader.list_keys():
@@ -57,15 +62,35 @@ class EntrySource:
         entries = tuple(self._entry(loaded, state, (reads.read_ledger, read_at)) for state in reads.states)
         return EntryPage(read_at, reads.read_ledger, entries)
 
-    async def _reader(self, loaded: LoadedRule) -> EntryReader:
+    async def _reader(self, loaded: LoadedRule) -> EntryReader | MappedReader:
+        if loaded.right.contracts is None:
+            return await self._single_reader(loaded)
+        if loaded.rule.id not in self._mapped:
+            await self._map(loaded, loaded.right.contracts)
+        return self._mapped[loaded.rule.id]
+
+    async def _map(self, loaded: LoadedRule, table: ContractTable) -> Mapping[str, str]:
+        """Read the rule's mapping table as it is now."""
+        if self._load is None:
+            raise Fatal("reading the rule", loaded.rule.id, "there is no way to read right.mapping")
+        await self._check(loaded)
+        found = await self._load(table)
+        self._mapped[loaded.rule.id] = MappedReader(self._rpc, found, decoder_of(loaded.right.entry))
+        return found
+
+    async def _check(self, loaded: LoadedRule) -> None:
         if not self._is_checked:
             await self._rpc.check_passphrase(self._passphrase)
             self._is_checked = True
-        contract, entry, network = loaded.right.contract, loaded.right.entry, loaded.right.network
+        network = loaded.right.network
         if network not in (None, network_name(self._passphrase)):
             raise Fatal(
                 "reading the rule", loaded.rule.id, f"it is of the network {network}", "seed it there"
             )
+
+    async def _single_reader(self, loaded: LoadedRule) -> EntryReader:
+        await self._check(loaded)
+        contract, entry = loaded.right.contract, loaded.right.entry
         if not contract:
             raise Fatal("reading the rule", loaded.rule.id, "it names no contract", "set right.contract")
         place = (contract, entry)
@@ -74,7 +99,7 @@ class EntrySource:
         return self._readers[place]
 
     async def _read_timed(
-        self, reader: EntryReader, keys: Sequence[str], at_least: int
+        self, reader: EntryReader | MappedReader, keys: Sequence[str], at_least: int
     ) -> tuple[EntryReads, int]:
         ledger = -1
         for _ in range(_TRIES):
@@ -82,8 +107,9 @@ class EntrySource:
             ledger = reads.read_ledger
             if ledger < at_least:
                 break
-            if self._times.of(ledger) is None:
-                await self._learn(reader.contract)
+            for _ in range(_TIMES_ASKED):
+                if self._times.of(ledger) is None:
+                    await self._learn(reader.contract)
             read_at = self._times.of(ledger)
             if read_at is not None:
                 return reads, read_at

@@ -10,7 +10,7 @@ import msgspec
 
 from app.detector.model import ABSENT, EntryEvent, EntryRead, Gap, Input, Mark, Side, Value
 from app.errors import Poison
-from app.ports import Record
+from app.ports import Record, known_cause
 from app.rules import LoadedRule
 from app.rules.canonical import LATEST_EVENT_US
 from connectors.soroban import times
@@ -109,7 +109,8 @@ class ChainCodec:
                 return (Mark(Side.RIGHT, found.network, at, found.epoch, found.ledger, found.from_ledger),)
         except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
             raise Poison("decoding", f"{record.topic}[{record.partition}]@{record.offset}", error) from error
-        return (Gap(Side.RIGHT, found.network, None, None, found.cause, found.from_ledger, found.to_ledger),)
+        cause = known_cause(found.cause)
+        return (Gap(Side.RIGHT, found.network, None, None, cause, found.from_ledger, found.to_ledger),)
 
     def _event(self, found: EventRecord, record: Record) -> Sequence[Input]:
         key = found.key or _key_of(record)

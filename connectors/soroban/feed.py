@@ -29,7 +29,8 @@ _SHARD_SPAN: Final = 100
 """Ledgers of a sharded stretch: its events are held in memory until the last shard has answered."""
 _IN_SHARDS: Final = 100
 """Stretches that are read in shards before topics are tried again."""
-_FOREIGN_PAGES: Final = 3
+_FOREIGN_PAGES, _FOREIGN_PART = 3, 10
+"""So many full pages in a row, of whose events fewer than a tenth were ours."""
 
 
 class Mode(StrEnum):
@@ -98,8 +99,11 @@ class Feed:
         return Mode.TOPICS if self._rows is not None and self._sharded == 0 else Mode.SHARDS
 
     async def read(self, cursor: Cursor) -> Stretch:
-        """The next stretch. Raises `OutOfRange` for a node that has not come to the cursor, `Transient` for
-        an answer that must not be believed, and `AnotherHistory`."""
+        """The next stretch; while nothing is watched, the ledgers go by without events.
+
+        Raises `OutOfRange` for a node that has not come to the cursor, `Transient` for an answer that must
+        not be believed, and `AnotherHistory`.
+        """
         start = cursor
         while True:
             try:
@@ -122,14 +126,20 @@ class Feed:
             return
         self._history.take_health(health)
 
+    async def _read_nothing(self, start: Cursor) -> Stretch:
+        health = await self._rpc.get_health()
+        self._history.take_health(health)
+        latest = health.latest_ledger
+        if latest < start.ledger:
+            raise OutOfRange(self._rpc.subject, health.oldest_ledger, latest)
+        following = replace(start, position=cursors.end_of(latest), ledger=latest)
+        return Stretch((), start, following, latest, None)
+
     async def _read_from(self, start: Cursor) -> Stretch:
         while True:
             mode = self.mode
             try:
-                if mode is Mode.SHARDS:
-                    stretch = await self._read_shards(start)
-                else:
-                    stretch = await self._read_page(start, mode)
+                stretch = await self._read_as(mode, start)
             except OutOfRange as error:
                 if error.latest != start.ledger or start.position is None:
                     raise
@@ -144,6 +154,13 @@ class Feed:
             else:
                 self._grow()
                 return stretch
+
+    async def _read_as(self, mode: Mode, start: Cursor) -> Stretch:
+        if not self._known:
+            return await self._read_nothing(start)
+        if mode is Mode.SHARDS:
+            return await self._read_shards(start)
+        return await self._read_page(start, mode)
 
     async def _read_page(self, start: Cursor, mode: Mode) -> Stretch:
         filters = filters_of(list(self._known)) if mode is Mode.CONTRACTS else self._rows or ()
@@ -232,13 +249,14 @@ class Feed:
     def _watch_for_floods(self, page: Page, wanted: Sequence[Event]) -> None:
         """Strangers that write our topics may make more pages than reading contract by contract takes."""
         is_full = not page.cursor.endswith("-4294967295")
-        self._foreign = self._foreign + 1 if is_full and not wanted else 0
+        is_foreign = is_full and len(wanted) * _FOREIGN_PART < len(page.events)
+        self._foreign = self._foreign + 1 if is_foreign else 0
         if self._foreign >= max(_FOREIGN_PAGES, len(self._known) // MAX_CONTRACTS):
             self._foreign = 0
             self._shard("other contracts write the same topics all the time")
 
     def _shard(self, reason: str) -> None:
-        self._sharded = _IN_SHARDS
+        self._sharded, self._span = _IN_SHARDS, None
         log.warning(
             "Reads events contract by contract",
             event_name="chain_shards",

@@ -65,14 +65,17 @@ class History:
 
     def learn(self, told: Iterable[tuple[int, int]]) -> None:
         """Remember close times, µs. Raises `AnotherHistory` for what contradicts them and is newer than all
-        that is known, and `Transient` for what contradicts them and is older: a node that was left behind."""
+        that is known, and `Transient` for what contradicts them and is older: a node that was left behind,
+        which is turned away."""
         told = list(told)
         wrong = next((each for each in told if self.times.contradict(*each)), None)
         if wrong is not None:
             newest = self.times.newest()
             cause = f"ledger {wrong[0]} closed at another time than the ledgers around it allow"
             if newest is not None and max(at for _, at in told) <= newest[1]:
-                raise Transient("reading the history of", self._rpc.subject, f"it is an older one: {cause}")
+                subject = self._rpc.subject
+                self._rpc.turn_away("it was left behind in an older history")
+                raise Transient("reading the history of", subject, f"it is an older one: {cause}")
             raise AnotherHistory("reading the history of", self._rpc.subject, cause)
         for ledger, at in told:
             self.times.learn(ledger, at)

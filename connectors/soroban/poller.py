@@ -16,6 +16,7 @@ from connectors.soroban.answers import Event, Health, OutOfRange
 from connectors.soroban.cursor import Anchor, Cursor
 from connectors.soroban.feed import Feed, Lost, Reading, Stretch
 from connectors.soroban.history import AnotherHistory, History
+from connectors.soroban.mapped import MappedContracts, MappedRule
 from connectors.soroban.metrics import PollerMetrics
 from connectors.soroban.pacing import TipPace
 from connectors.soroban.reader import CHUNK, Asked, EntryReads, read_entries
@@ -38,6 +39,8 @@ log = get_logger(__name__)
 
 _RETRY_AFTER_MAX_S: Final = 300.0
 _STALE_RETRIES: Final = 3
+_SEEDS_A_STEP: Final = CHUNK
+"""Keys of new contracts that are read beside a stretch; more would make the tip wait."""
 _REFUSALS: Final = 10
 """Refusals in a row that are taken for one node's own; then no node will do what is asked."""
 
@@ -64,11 +67,12 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The network by its short name, what is watched on it, and at what pace."""
+    """The network by its short name, what is watched on it, at what pace, and by which tables."""
 
     network: str
     watches: tuple[Watch, ...]
     pace: Pace = Pace()
+    mapped: tuple[MappedRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +97,10 @@ class Poller:
         self._network, self._pace = scope.network, scope.pace
         self._metrics = metrics or PollerMetrics()
         self._watches = {watch.contract: watch for watch in scope.watches}
+        self.mapped = MappedContracts(scope.mapped, self._watches)
         self._history = History(rpc)
         reading = Reading(self._pace.page_events, self._pace.floor_margin_ledgers)
-        topics = _topics_of(scope.watches)
+        topics = _topics_of(scope)
         self._feed = Feed(rpc, self._history, self._watches.keys(), topics, reading)
         self._tip = TipPace(self._pace.interval_s)
         self._latest, self._proven_s = -1, clock.monotonic_s()
@@ -172,9 +177,11 @@ class Poller:
         except AnotherHistory as error:
             return await self._begin_epoch(cursor, error)
         following = self._history.anchored(stretch.following, stretch.events)
-        if stretch.events or following.ledger > cursor.ledger or stretch.lost is not None:
-            await self._sink.publish(await self._batch(stretch, following))
+        unread = self.mapped.take_unread(_SEEDS_A_STEP)
+        if stretch.events or following.ledger > cursor.ledger or stretch.lost is not None or unread:
+            await self._sink.publish(await self._batch(stretch, following, unread))
             self._metrics.published(len(stretch.events), following.ledger)
+            self.mapped.told(unread)
         self._place = following
         self._judge_place(stretch)
         return following
@@ -218,10 +225,11 @@ class Poller:
         one from the first ledger that the node has. Asked twice: the node must say it again."""
         health = await self._rpc.get_health()
         oldest, closed_s = health.oldest_ledger, health.oldest_ledger_close_time
-        newest = self._history.times.newest()
+        followed = self._history.times.floor(cursor.ledger)
         if not closed_s or not health.latest_ledger_close_time:
             raise Transient(reason.operation, reason.subject, f"{reason.cause}, and it tells no close times")
-        if newest is not None and health.latest_ledger_close_time * SECOND <= newest[1]:
+        if followed is not None and health.latest_ledger_close_time * SECOND <= followed[1]:
+            self._rpc.turn_away("it was left behind in an older history")
             raise Transient(reason.operation, reason.subject, f"{reason.cause}, and it is an older history")
         log.error(
             "The network began anew",
@@ -244,12 +252,13 @@ class Poller:
         self._latest, self._place, self.at_tip = health.latest_ledger, following, False
         return following
 
-    async def _batch(self, stretch: Stretch, following: Cursor) -> Batch:
+    async def _batch(self, stretch: Stretch, following: Cursor, unread: Sequence[Asked]) -> Batch:
         named = name_entries(self._network, stretch.events, self._watches)
         if named.undecodable:
             self._metrics.undecodable.inc(named.undecodable)
         self._tell_upgrades(stretch.events)
         records = named.records + await self._read_named(named.entries)
+        records += await self._read_chunks([(asked, None) for asked in unread], following.ledger)
         gap = None if stretch.lost is None else self._lose(stretch.lost)
         mark = None
         start = stretch.start.ledger
@@ -275,25 +284,28 @@ class Poller:
 
     async def _read_named(self, named: dict[tuple[str, str], dict[str, Event]]) -> list[Keyed]:
         """The entries that events named, of all contracts together, as few answers as there can be."""
-        asked = [
+        asked: list[tuple[Asked, Event | None]] = [
             (Asked(contract, decoder, key), event)
             for (contract, entry), by_key in named.items()
             for decoder in self._watches[contract].decoders
             if decoder.entry == entry
             for key, event in by_key.items()
         ]
+        return await self._read_chunks(asked, 0)
+
+    async def _read_chunks(self, asked: Sequence[tuple[Asked, Event | None]], at_least: int) -> list[Keyed]:
         records: list[Keyed] = []
         for first in range(0, len(asked), CHUNK):
-            records += await self._read_chunk(asked[first : first + CHUNK])
+            records += await self._read_chunk(asked[first : first + CHUNK], at_least)
         return records
 
-    async def _read_chunk(self, chunk: Sequence[tuple[Asked, Event]]) -> list[Keyed]:
-        at_least = max(event.ledger for _, event in chunk)
+    async def _read_chunk(self, chunk: Sequence[tuple[Asked, Event | None]], at_least: int) -> list[Keyed]:
+        at_least = max(at_least, *(event.ledger for _, event in chunk if event is not None), 0)
         reads, read_at = await self._read_fresh([asked for asked, _ in chunk], at_least)
         records: list[Keyed] = []
         for (asked, event), state in zip(chunk, reads.states, strict=True):
             place = ReadPlace(self._network, asked.contract, asked.decoder.entry, reads.read_ledger, read_at)
-            modified = state.modified_ledger if state.exists else event.ledger
+            modified = state.modified_ledger if state.exists or event is None else event.ledger
             modified_at = None if modified is None else self._history.times.of(modified)
             records.append(entry_record(place, state, event, modified_at))
             self._metrics.entry_read(state, reads.read_ledger)
@@ -355,13 +367,13 @@ class Poller:
             waiting.cancel()
 
 
-def _topics_of(watches: Sequence[Watch]) -> set[str] | None:
+def _topics_of(scope: Scope) -> set[str] | None:
     """The first topics that the watched contracts' events begin with; None where a decoder names none."""
     found: set[str] = set()
-    for watch in watches:
-        for decoder in watch.decoders:
-            topics = getattr(decoder, "topics", None)
-            if topics is None:
-                return None
-            found.update(topics)
+    mapped = [rule.decoder for rule in scope.mapped]
+    for decoder in (*mapped, *(decoder for watch in scope.watches for decoder in watch.decoders)):
+        topics = getattr(decoder, "topics", None)
+        if topics is None:
+            return None
+        found.update(topics)
     return found

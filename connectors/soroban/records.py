@@ -114,8 +114,10 @@ class ReadPlace(NamedTuple):
     read_at: int
 
 
-def entry_record(place: ReadPlace, state: EntryState, event: Event, modified_at: int | None) -> Keyed:
-    """The record of an entry that `event` named. An absent entry is absent since that event's ledger."""
+def entry_record(place: ReadPlace, state: EntryState, event: Event | None, modified_at: int | None) -> Keyed:
+    """The record of an entry that `event` named, or that a mapping made known (None). An absent entry is
+    absent since that event's ledger."""
+    modified = state.modified_ledger if state.exists or event is None else event.ledger
     body: dict[str, Any] = {
         "kind": "entry",
         "network": place.network,
@@ -124,8 +126,9 @@ def entry_record(place: ReadPlace, state: EntryState, event: Event, modified_at:
         "key": state.key,
         "exists": state.exists,
         "value": state.value,
-        "modified_ledger": state.modified_ledger if state.exists else event.ledger,
     }
+    if modified is not None:
+        body["modified_ledger"] = modified
     if modified_at is not None:
         body["modified_at"] = text_of(modified_at)
     body |= {"read_ledger": place.read_ledger, "read_at": text_of(place.read_at)}
@@ -133,7 +136,7 @@ def entry_record(place: ReadPlace, state: EntryState, event: Event, modified_at:
         body["live_until_ledger"] = state.live_until
     if state.problem is not None:
         body["problem"] = state.problem
-    body |= {"cause": "event", "event_id": event.id}
+    body |= {"cause": "mapping"} if event is None else {"cause": "event", "event_id": event.id}
     return Keyed(state.key, orjson.dumps(body))
 
 

@@ -5,28 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from app import telemetry
 from app.clock import Clock, SystemClock
 from app.errors import Fatal, Transient
-from app.rules import LoadedRule
+from app.rules import ContractTable, LoadedRule
 from app.settings import Settings
 from app.telemetry import get_logger
 from connectors.soroban.access import open_nodes
 from connectors.soroban.allowance import Purpose
 from connectors.soroban.contracts import ContractDecoder, decoder_of
 from connectors.soroban.cursor import Cursor
+from connectors.soroban.mapped import MappedRule
+from connectors.soroban.mapping_rows import MappingRows
 from connectors.soroban.metrics import PollerMetrics
 from connectors.soroban.poller import Pace, Poller, Scope
 from connectors.soroban.records import Watch
 from connectors.soroban.rpc import NodeApi
 from connectors.soroban.sink import KafkaSink, Place, Seat, SinkLost
 from connectors.soroban.status import StatusReport
-from schemas.topics import CHAIN_CURSOR, CHAIN_EVENTS, STATUS
+from schemas.topics import CHAIN_CURSOR, CHAIN_EVENTS, DB_CHANGES, STATUS
 
 log = get_logger(__name__)
+
+LoadContracts = Callable[[ContractTable], Awaitable[Mapping[str, str]]]
+"""Reads a whole mapping table: contract by key. Raises `Transient` or `Fatal`."""
 
 _PAUSE_S: Final = 1.0
 _GRACE_S: Final = 5.0
@@ -46,13 +51,22 @@ def watches_of(rules: Sequence[LoadedRule], network: str) -> tuple[Watch, ...]:
         right = loaded.right
         if right.network not in (None, network):
             continue
+        if right.contracts is not None:
+            continue
         if not right.contract:
-            hint = "the poller follows contracts by id: set right.contract"
+            hint = "the poller follows contracts by id: set right.contract or right.mapping"
             raise Fatal("reading the rule", loaded.rule.id, "it names no contract", hint)
         found.setdefault(right.contract, {})[right.entry] = decoder_of(right.entry)
-    if not found:
+    if not found and not mapped_of(rules, network):
         raise Fatal("reading the rules", network, "none of them concerns this network", "check right.network")
     return tuple(Watch(contract, tuple(by_entry.values())) for contract, by_entry in found.items())
+
+
+def mapped_of(rules: Sequence[LoadedRule], network: str) -> tuple[MappedRule, ...]:
+    """The tables that give keys their contracts, for the rules on this network."""
+    rights = [loaded.right for loaded in rules if loaded.right.network in (None, network)]
+    named = [(right.contracts, right.entry) for right in rights]
+    return tuple(MappedRule(table, decoder_of(entry)) for table, entry in named if table is not None)
 
 
 def place_of(settings: Settings, network: str) -> Place:
@@ -68,6 +82,14 @@ def place_of(settings: Settings, network: str) -> Place:
     )
 
 
+class Seated(NamedTuple):
+    """What the holder of the seat works with."""
+
+    sink: KafkaSink
+    seat: Seat
+    rows: MappingRows | None
+
+
 class PollerService:
     """Joins the network's group; while it holds the seat, follows the chain from the stored cursor. What
     Kafka refuses is begun again from that cursor; `Fatal` ends it."""
@@ -79,12 +101,18 @@ class PollerService:
         clock: Clock | None = None,
         *,
         from_ledger: int | None = None,
+        load: LoadContracts | None = None,
+        rpc: NodeApi | None = None,
     ) -> None:
         self._settings, self._clock, self._from_ledger = settings, clock or SystemClock(), from_ledger
+        self._load, self._rpc = load, rpc
         self.network = network_name(settings.network_passphrase)
         self.metrics = PollerMetrics()
         pace = Pace(interval_s=settings.poller_interval_ms / 1000)
-        self._scope = Scope(self.network, watches_of(rules, self.network), pace)
+        mapped = mapped_of(rules, self.network)
+        if mapped and load is None:
+            raise Fatal("reading the rules", "right.mapping", "there is no way to read the table")
+        self._scope = Scope(self.network, watches_of(rules, self.network), pace, mapped)
         self._place = place_of(settings, self.network)
 
     def readiness(self) -> str | None:
@@ -94,7 +122,7 @@ class PollerService:
     async def run(self, stop: asyncio.Event, announce: Callable[[int], None] = lambda port: None) -> None:
         """Run until `stop`. `announce` is told the port of `/metrics` once it listens."""
         settings = self._settings
-        rpc = open_nodes(settings, self._clock, Purpose.TIP, self.metrics.request, self.metrics)
+        rpc = self._rpc or open_nodes(settings, self._clock, Purpose.TIP, self.metrics.request, self.metrics)
         endpoint = await telemetry.serve(
             self.metrics.registry,
             host=settings.metrics_host,
@@ -141,6 +169,26 @@ class PollerService:
     async def _lead(self, rpc: NodeApi, sink: KafkaSink, seat: Seat, stop: asyncio.Event) -> None:
         """Follow until `stop` or until the seat is lost."""
         poller = Poller(rpc, sink, self._scope, self._clock, self.metrics)
+        async with contextlib.AsyncExitStack() as stack:
+            rows = await self._map(poller, stack)
+            await self._lead_from(poller, Seated(sink, seat, rows), stop)
+
+    async def _map(self, poller: Poller, stack: contextlib.AsyncExitStack) -> MappingRows | None:
+        """Follow the mapping tables from now on, and read them once."""
+        tables = {rule.table for rule in self._scope.mapped}
+        if not tables or self._load is None:
+            return None
+        settings = self._settings
+        topic = settings.topic(DB_CHANGES)
+        rows = await stack.enter_async_context(
+            MappingRows(settings.kafka, topic, settings.partitions, tables)
+        )
+        for table in tables:
+            poller.mapped.load(table.table, await self._load(table))
+        return rows
+
+    async def _lead_from(self, poller: Poller, seated: Seated, stop: asyncio.Event) -> None:
+        sink, seat = seated.sink, seated.seat
         report = StatusReport(self.network, self.metrics, self._clock)
         stored = await seat.read_cursor()
         cursor = stored or await self._first_cursor(poller)
@@ -150,6 +198,8 @@ class PollerService:
         try:
             while not following.done() and not stop.is_set() and seat.is_held:
                 await seat.turn()
+                for row in () if seated.rows is None else await seated.rows.turn():
+                    poller.mapped.put(row)
                 status = report.due(poller.progress)
                 if status is not None and not following.done():
                     await sink.tell(status)

@@ -73,7 +73,7 @@ class Place:
             assert told.twice() == []
             assert (told.gaps, told.resets) == ([], [])
             seen |= told.seen.keys()
-        first = max(told.first or 0 for told in by_partition)
+        first = max(told.begins.get(0, 0) for told in by_partition)
         marked = min(told.marked or 0 for told in by_partition)
         truth = {
             event.position.text()

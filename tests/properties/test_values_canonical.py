@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
-from pathlib import Path
+from decimal import Context, Decimal
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,6 +17,7 @@ from app.rules.canonical import Canonical, base_units, decimals, left_form, righ
 from app.settings import RULES_FOLDER
 from connectors.debezium.codec import ChangeCodec
 
+EXACT = Context(prec=100)
 SCALES = st.integers(0, 20)
 JSON = st.recursive(
     st.none()
@@ -60,16 +60,16 @@ def test_an_amount_is_its_decimal_value_or_its_text(amount: Decimal, scale: int)
     canonical = decimals(scale)(text)
 
     if isinstance(canonical, int):
-        assert Decimal(canonical).scaleb(-scale) == amount
+        assert EXACT.scaleb(Decimal(canonical), -scale) == amount
     else:
         assert canonical == text
-        assert amount != round(amount, scale)
+        assert amount != EXACT.quantize(amount, Decimal(1).scaleb(-scale))
 
 
 @given(st.integers(-(10**38), 10**38), SCALES, SCALES)
 def test_base_units_and_decimal_text_of_one_amount_are_equal(units: int, own: int, more: int) -> None:
     scale = own + more
-    text = format(Decimal(units).scaleb(-own), "f")
+    text = format(EXACT.scaleb(Decimal(units), -own), "f")
 
     assert base_units(own, scale)(str(units)) == decimals(scale)(text)
 

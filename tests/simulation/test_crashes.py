@@ -183,7 +183,7 @@ def test_kills_between_durable_writes_change_nothing(seed: int) -> None:
         page_ledgers=1 + seed % 4,
         read_ahead=seed % 3,
     )
-    log = Log(World(seed, replace(HABITS, seconds=400, keys=6), manner))
+    log = Log(World(seed, replace(HABITS, seconds=400, keys=6, drift=0.5), manner))
     uninterrupted = Worker(random.Random(seed), log).run()
 
     killed = Worker(random.Random(seed), log, 0.1).run()

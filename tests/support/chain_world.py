@@ -146,7 +146,7 @@ class Told:
     lost_to: int | None = None
     epoch: int = 0
     resets: list[int] = field(default_factory=list)
-    first: int | None = None
+    begins: dict[int, int] = field(default_factory=dict)
 
     def take(self, record: dict[str, Any]) -> None:
         kind = record["kind"]
@@ -170,7 +170,7 @@ class Told:
         joins = self.marked in (None, mark["from_ledger"]) or mark["from_ledger"] <= (self.lost_to or -1)
         assert joins, "the marks do not join"
         assert mark["ledger"] >= mark["from_ledger"]
-        self.first = mark["from_ledger"] if self.first is None else self.first
+        self.begins.setdefault(self.epoch, mark["from_ledger"])
         self.marked = mark["ledger"]
 
     def missing(self, truth: Iterable[Happened]) -> list[Happened]:
@@ -180,8 +180,8 @@ class Told:
     def _is_told(self, each: Happened) -> bool:
         if (each.epoch, each.id) in self.seen:
             return True
-        if each.epoch == 0 and each.ledger <= (self.first or 0):
-            return True
+        if each.ledger <= self.begins.get(each.epoch, -1):
+            return True  # before the first ledger that could be followed
         if each.epoch < len(self.resets) and each.ledger >= self.resets[each.epoch]:
             return True
         return any(epoch == each.epoch and first <= each.ledger <= last for epoch, first, last in self.gaps)

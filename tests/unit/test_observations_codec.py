@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from app.detector.model import (
     ABSENT,
+    INFINITY,
     OUT,
     UNKNOWN,
     EntryAsOf,
     Field,
     FieldType,
     Gap,
+    Mute,
     RowAsOf,
     Scalar,
     Seeded,
@@ -29,7 +31,7 @@ from app.detector.model import (
 from app.errors import Poison
 from app.readings import read_snapshot, show_snapshot
 from app.rules import LoadedRule, load_rules
-from connectors.kafka.observations import ObservationCodec, encode_read, encode_seeded
+from connectors.kafka.observations import ObservationCodec, encode_mute, encode_read, encode_seeded
 from connectors.kafka.scalars import read_scalar, show_scalar
 
 RULE = """
@@ -127,13 +129,13 @@ def test_the_end_of_a_seed_and_gaps_of_both_sides_are_controls(rule: LoadedRule)
 
 def test_what_concerns_nobody_yet_is_skipped_by_name(rule: LoadedRule) -> None:
     codec = ObservationCodec([rule])
-    controls = {name: {"rule": "lines"} for name in ("mark", "epoch", "activate", "mute")}
+    controls = {name: {"rule": "lines"} for name in ("mark", "epoch", "activate")}
     seeded = {"seeded": {"rule": "other", "side": "left", "at": WHEN}}
     bodies: list[object] = [{name: body} for name, body in controls.items()]
     for body in (*bodies, seeded, LEFT | {"rule": "other"}, LEFT | {"origin": "change"}):
         assert codec.decode(Arrived(json.dumps(body).encode())) == ()
     assert codec.decode(Arrived(None)) == ()
-    expected = {"mark": 1, "epoch": 1, "activate": 1, "mute": 1, "no_rule": 2, "change": 1, "null_value": 1}
+    expected = {"mark": 1, "epoch": 1, "activate": 1, "no_rule": 2, "change": 1, "null_value": 1}
     assert codec.skipped == expected
 
 
@@ -223,3 +225,19 @@ def test_any_read_comes_back_as_it_was(
     for read in (row_read, entry_read):
         record = Arrived(encode_read(rule.rule, read, "r", "seed"), key.encode())
         assert ObservationCodec([rule]).decode(record) == (read,)
+
+
+@pytest.mark.parametrize(
+    "mute",
+    [Mute("lines", None, 1_000_000, 2_000_000, "a reason"), Mute("lines", "k", 1, INFINITY, "for ever")],
+)
+def test_a_mute_comes_back_as_it_was_sent(rule: LoadedRule, mute: Mute) -> None:
+    assert decode(rule, json.loads(encode_mute(mute)), None) == (mute,)
+
+
+def test_a_mute_of_another_rule_concerns_nobody_and_one_without_a_beginning_is_poison(
+    rule: LoadedRule,
+) -> None:
+    assert decode(rule, json.loads(encode_mute(Mute("other", None, 1, 2, ""))), None) == ()
+    with pytest.raises(Poison, match="from"):
+        decode(rule, {"mute": {"rule": "lines"}}, None)

@@ -245,7 +245,6 @@ def test_a_kind_that_cannot_run_yet_is_refused_clearly(tmp_path: Path, kind: str
     ("override", "path"),
     [
         ("left.join={table: public.u, on: {name: name}, missing: {total: 0}}", "left.join"),
-        ("right.mapping={table: public.m, key: name, contract: contract_id}", "right.mapping"),
         ("right.sampled={adapter: circle, every: 1m}", "right.sampled"),
     ],
 )

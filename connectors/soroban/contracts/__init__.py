@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from app.errors import Fatal
 from connectors.soroban.contracts.credit import CreditLine
+from connectors.soroban.contracts.escrow import Escrow
 from connectors.soroban.keys import ContractData
 from connectors.soroban.scval import Decoded
 
@@ -42,7 +43,7 @@ class Enumerable(ContractDecoder, Protocol):
     def key_in(self, found: ContractData) -> str: ...
 
 
-DECODERS: Final[Mapping[str, ContractDecoder]] = {"credit-line": CreditLine()}
+DECODERS: Final[Mapping[str, ContractDecoder]] = {"credit-line": CreditLine(), "escrow": Escrow()}
 
 
 def decoder_of(entry: str) -> ContractDecoder:

@@ -87,6 +87,17 @@ def test_a_key_that_nobody_holds_begins_empty() -> None:
     assert list(detector.states) == [KEY]
 
 
+def test_a_version_that_begins_just_after_t_is_judged_in_its_time() -> None:
+    story = agreed(Story())
+    story.entry(41, (100, "a"))
+    story.row(220, (100, "a"), (100, "a"))
+    story.row(238.000001, (7, "a"), (100, "a"))
+    story.left_mark(300)
+    for ledger in range(42, 60):
+        story.right_mark(ledger)
+    assert story.lines == ["opened 03:58.000001 limit"]
+
+
 def test_a_quiet_key_in_agreement_has_one_version_a_side_and_no_date() -> None:
     story = agreed(Story())
     assert len(story.left_versions()) == len(story.right_versions()) == 1

@@ -153,13 +153,15 @@ def test_an_absence_waits_for_the_mark_of_its_read() -> None:
 
 def test_while_an_absence_waits_nothing_that_it_may_change_is_judged() -> None:
     story = agreed(Story())
+    story.row(160, (7, "b"), (100, "a"))
+    story.until(170)
     story.event(40)
     story.read(40, ABSENT, read=60)
-    story.row(205, (7, "b"), (100, "a"))
-    story.until(280)
-    assert story.lines == []
+    story.row(240, (100, "a"), (7, "b"))
+    story.until(270)
+    assert story.lines == ["opened 02:40 limit status"]
     story.until(300)
-    assert story.lines == ["opened 03:52 existence"]
+    assert story.lines[1:] == ["resolved 03:08", "reopened 03:52 existence"]
 
 
 def test_an_absence_of_unknown_age_speaks_of_the_newest_version() -> None:

@@ -241,9 +241,17 @@ def test_a_loss_makes_unknown_what_was_in_force_until_heard_of_again(
     assert [(v.at, v.value) for v in laid] == expected
 
 
-def test_two_losses_are_one_hole() -> None:
-    once = lay_loss([version(10, (1,))], Loss(12, 15, False))
-    assert lay_loss(once, Loss(14, 30, False)) == once
+def test_a_read_between_two_losses_says_nothing_of_the_second() -> None:
+    story = agreed(Story())
+    story.gap(Side.RIGHT, 166, 170)
+    story.entry_as_of(36, (100, "a"), modified=20)
+    story.gap(Side.RIGHT, 180.000001, 190)
+    story.row_as_of(180, (100, "a"))
+    story.gap(Side.LEFT, 160, 170)
+    story.gap(Side.LEFT, 180.000001, 190)
+    story.until(183)
+    assert story.right_versions()[-2:] == [(166, (100, "a")), (180.000001, UNKNOWN)]
+    assert story.left_versions()[-2:] == [(180, (100, "a")), (180.000001, UNKNOWN)]
 
 
 def test_a_sweep_ends_a_hole_and_nothing_else() -> None:

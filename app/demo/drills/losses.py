@@ -1,0 +1,223 @@
+"""The drills themselves: each plants one kind of loss and says what must be found of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from app.demo.credit_contract import borrower_address
+from app.demo.drills.stage import RULE, Stage
+from app.demo.lines import Line, Row
+from app.demo.rows import arguments, microseconds
+from app.demo.rpc.node import Replica
+from app.demo.score import parse_time
+from app.demo.world import Borrower
+from app.errors import Fatal
+from connectors.kafka.requests import ask_sweeps
+from schemas.topics import DB_CHANGES
+
+COPIED: Final = 100_000
+_FROZEN_S: Final = 15.0
+_KEPT_LEDGERS: Final = 5
+_BEHIND_LEDGERS: Final = 20
+_STALE_S: Final = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """What a drill did. `causes`: the incidents that must declare it, none where nothing was lost;
+    `drifting`: the keys that must be found and stay open; `problems`: what the drill itself saw go wrong."""
+
+    causes: frozenset[str] = frozenset()
+    drifting: frozenset[str] = frozenset()
+    problems: list[str] = field(default_factory=list)
+
+
+Drill = Callable[[Stage], Awaitable[Planted]]
+
+
+async def records_deleted(stage: Stage) -> Planted:
+    """The worker dies, and Kafka deletes records of a partition that nobody has read; among them a change
+    that makes a row drift."""
+    victim = stage.take(partition=0)
+    stage.system.supervisor.kill("worker")
+    stage.spoil_row(victim)
+    await stage.clock.sleep(1.5)
+    admin = AIOKafkaAdminClient(bootstrap_servers=stage.system.kafka)
+    await admin.start()
+    try:
+        end = RecordsToDelete(-1)
+        await admin.delete_records({TopicPartition(DB_CHANGES, 0): end})
+    finally:
+        await admin.close()
+    return Planted(frozenset({"offsets"}), frozenset({victim.address}))
+
+
+async def truncate(stage: Stage) -> Planted:
+    """TRUNCATE and the same rows again, in one transaction, but for three."""
+    victims = [stage.take() for _ in range(3)]
+    async with stage.connection.transaction():
+        await stage.connection.execute("LOCK TABLE credit_lines IN ACCESS EXCLUSIVE MODE")
+        await stage.connection.execute("CREATE TEMP TABLE kept ON COMMIT DROP AS TABLE credit_lines")
+        await stage.connection.execute("TRUNCATE credit_lines")
+        addresses = [victim.address for victim in victims]
+        await stage.connection.execute(
+            "INSERT INTO credit_lines SELECT * FROM kept WHERE wallet_address <> ALL($1)", addresses
+        )
+        at = microseconds(await stage.connection.fetchval("SELECT clock_timestamp()"))
+    for victim in victims:
+        victim.rows.add(at, None)
+    return Planted(frozenset({"truncate"}), frozenset(addresses))
+
+
+async def slot_dropped(stage: Stage) -> Planted:
+    """The replication slot is dropped while rows change; one is spoilt and one deleted before there is a new
+    one."""
+    spoilt, deleted = stage.take(), stage.take()
+    for _ in range(100):
+        await stage.connection.execute(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
+            " WHERE slot_name = $1 AND active_pid IS NOT NULL",
+            stage.settings.slot,
+        )
+        with suppress(asyncpg.ObjectInUseError):
+            await stage.connection.execute("SELECT pg_drop_replication_slot($1)", stage.settings.slot)
+            break
+        await stage.clock.sleep(0.02)
+    else:
+        raise Fatal("dropping", f"slot {stage.settings.slot}", "somebody streams it all the time")
+    stage.spoil_row(spoilt)
+    stage.delete_row(deleted)
+    return Planted(frozenset({"slot"}), frozenset({spoilt.address, deleted.address}))
+
+
+async def poller_beyond_retention(stage: Stage) -> Planted:
+    """The poller stands still while the chain goes on, and the node forgets the ledgers in between; one line
+    changes in them, and its row does not follow."""
+    victim = stage.take()
+    trouble = stage.system.chain.node.trouble
+    with stage.frozen("poller"):
+        await stage.clock.sleep(1.5)
+        stage.change_entry(victim)
+        await stage.clock.sleep(_FROZEN_S)
+        trouble.replicas = (Replica(kept=_KEPT_LEDGERS),)
+    await stage.until("the gap", lambda: _is_declared(stage, "retention"))
+    trouble.replicas = ()
+    return Planted(frozenset({"retention"}), frozenset({victim.address}))
+
+
+async def stale_rpc(stage: Stage) -> Planted:
+    """The node's address falls over, twice, to a replica that is twenty ledgers behind, while a sweep reads."""
+    victim = stage.take()
+    trouble = stage.system.chain.node.trouble
+    stage.spoil_row(victim)
+    try:
+        for _ in range(2):
+            trouble.replicas = (Replica(behind=_BEHIND_LEDGERS),)
+            await ask_sweeps(stage.settings, [RULE], "drill", stage.clock.now_us())
+            await stage.clock.sleep(_STALE_S)
+            trouble.replicas = ()
+            await stage.clock.sleep(_STALE_S)
+    finally:
+        trouble.replicas = ()
+    await stage.until("the sweep", stage.sweeps_are_over)
+    return Planted(frozenset(), frozenset({victim.address}))
+
+
+async def alter_type(stage: Stage) -> Planted:
+    """ALTER TYPE rounds the amounts of every row, and no change tells of it; then a few rows are touched."""
+    await stage.pause_load()
+    line = "ALTER TABLE credit_lines ALTER COLUMN {0} TYPE numeric(27, {1}) USING round({0}, 2)"
+    async with stage.connection.transaction():
+        for column in ("credit_limit", "available_credit"):
+            await stage.connection.execute(line.format(column, 2))
+        at = microseconds(await stage.connection.fetchval("SELECT clock_timestamp()"))
+    drifting = set()
+    for borrower in stage.world.borrowers:
+        row = borrower.rows.at(at)
+        if row is not None:
+            rounded = row._replace(credit_limit=_round(row.credit_limit), available=_round(row.available))
+            borrower.rows.add(at, rounded)
+            if rounded != row:
+                drifting.add(borrower.address)
+    for borrower in stage.world.live[:20]:
+        stage.load.touch_row(borrower)
+    return Planted(frozenset({"continuity"}), frozenset(drifting))
+
+
+def _round(stroops: int) -> int:
+    """PostgreSQL's round of seven decimals to two: half away from zero."""
+    return (stroops + 50_000) // 100_000 * 100_000
+
+
+async def copy_restart(stage: Stage) -> Planted:
+    """COPY of 100,000 rows that the chain knows nothing of, Connect killed while they are streamed; then they
+    are deleted again."""
+    found = Planted()
+    rows = _copied_rows(stage)
+    addresses = {str(row[1]) for row in rows}
+    stage.strangers |= addresses
+    before = await stage.taken_in()
+    started = stage.clock.now_us()
+    await stage.connection.copy_records_to_table("credit_lines", records=rows, columns=_COLUMNS)
+    await stage.until("the first rows", lambda: _has_taken(stage, before + COPIED // 20))
+    stage.system.supervisor.kill("connect")
+    is_told = lambda: len(addresses & stage.open_keys()) == COPIED  # noqa: E731 - asked again and again
+    await stage.until("all copied rows", is_told, 300.0)
+    opened = [event for event in stage.events if event.key in addresses and event.transition == "opened"]
+    if len(opened) != COPIED or any(_since_us(event.value) < started for event in opened):
+        found.problems.append(f"{len(opened)} episodes of {COPIED} rows")
+    await stage.connection.execute("DELETE FROM credit_lines WHERE id > $1", _FIRST_ID)
+    await stage.until("their end", lambda: not addresses & stage.open_keys(), 300.0)
+    return found
+
+
+_COLUMNS: Final = ("id", "wallet_address", "credit_limit", "available_credit", "interest_rate_bps", "status")
+_FIRST_ID: Final = 10_000_000
+
+
+def _copied_rows(stage: Stage) -> list[tuple[object, ...]]:
+    row = Row.of(Line(10_000_000, 0, 500))
+    return [
+        arguments(
+            Borrower(_FIRST_ID + n, borrower_address(stage.world.shape.seed, _FIRST_ID + n), False), row
+        )
+        for n in range(COPIED)
+    ]
+
+
+async def _has_taken(stage: Stage, count: float) -> bool:
+    return await stage.taken_in() >= count
+
+
+def _is_declared(stage: Stage, cause: str) -> bool:
+    return any(incident["cause"] == cause for incident in stage.status.incidents.values())
+
+
+def _since_us(value: Mapping[str, object]) -> int:
+    return parse_time(str(value["since"]))
+
+
+DRILLS: Final[Mapping[str, Drill]] = {
+    "records_deleted": records_deleted,
+    "truncate": truncate,
+    "slot_dropped": slot_dropped,
+    "poller_beyond_retention": poller_beyond_retention,
+    "stale_rpc": stale_rpc,
+    "copy_restart": copy_restart,
+    "alter_type": alter_type,
+}
+"""In the order in which `all` plays them; the last ones change the table for good."""
+
+NOT_AVAILABLE: Final[Mapping[str, str]] = {
+    "column_dropped": "a column that is gone is no incident of its own yet: its records become dead letters",
+    "backup_restored": "no older backup is restored here yet",
+    "clocks_apart": "clocks further apart than `skew` do not make a rule blind yet",
+}
+"""Drills that are promised and not built."""
