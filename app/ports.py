@@ -12,6 +12,8 @@ LOSS_CAUSES: Final = frozenset(
     {"retention", "continuity", "slot", "epoch", "truncate", "schema", "too_hot", "offsets", "as_of", "clock"}
 )
 """Why input is lost or not to be trusted: the closed list of the wire format, but for `parked`."""
+INCIDENT_CAUSES: Final = LOSS_CAUSES | {"parked"}
+"""All of it."""
 
 
 def known_cause(cause: str) -> str:

@@ -51,7 +51,8 @@ async def _up(settings: Settings, logs: Path, *, create_slot: bool) -> None:
         Service("sweeper", ("sweeper",), settings.sweeper_port),
         Service("seed", ("seed", "--if-needed"), ends=True),
     )
-    async with Supervisor(logs, {}, SystemClock()) as supervisor:
+    more = {"DRIFTWATCH_CONNECT_FOLDER": str((logs / "connect").resolve())}
+    async with Supervisor(logs, more, SystemClock()) as supervisor:
         for part in parts:
             await supervisor.start(part)
             where = "" if part.port is None else f"  http://{settings.metrics_host}:{part.port}/metrics"

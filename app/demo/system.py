@@ -76,6 +76,7 @@ class System:
             "DRIFTWATCH_SESSION_TIMEOUT_S": "6" if self.options.chaos else "30",
             "DRIFTWATCH_POLLER_INTERVAL_MS": "200",
             "DRIFTWATCH_HEARTBEAT_MS": "1000",
+            "DRIFTWATCH_CONNECT_FOLDER": str(self.options.folder / "connect"),
             "SOROBAN_RPC_URL": self.chain.url,
             "STELLAR_NETWORK_PASSPHRASE": NETWORK,
             "CREDIT_CONTRACT_ID": self.chain.contract_id,

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from app.clock import Clock
 from app.detector.model import INFINITY, SECOND
-from app.ports import Codec
+from app.ports import INCIDENT_CAUSES, Codec
 
 if TYPE_CHECKING:
     from app.stream.rule_partition import RulePartition
@@ -43,6 +43,9 @@ class WorkerMetrics:
         self.incidents = Counter(
             "driftwatch_incidents", "Lost or untrusted input", ["cause"], registry=self.registry
         )
+        for cause in sorted(INCIDENT_CAUSES):
+            self.incidents.labels(cause)  # there from the start: the first one is an increase too
+        self.dead_letters.labels("decode")
         self.lost_offsets = Counter(
             "driftwatch_lost_offsets", "Records of a contiguous log that never came", registry=self.registry
         )
