@@ -40,13 +40,13 @@ class Line(msgspec.Struct):
         """The key's bytes; raises `binascii.Error` or `UnicodeEncodeError` where the log is damaged."""
         if self.key_text is not None:
             return self.key_text.encode()
-        return None if self.key_b64 is None else base64.b64decode(self.key_b64)
+        return None if self.key_b64 is None else base64.b64decode(self.key_b64, validate=True)
 
     @property
     def value(self) -> bytes | None:
         """The value's bytes; None for a tombstone."""
         if self.value_b64 is not None:
-            return base64.b64decode(self.value_b64)
+            return base64.b64decode(self.value_b64, validate=True)
         text = bytes(self.value_text)
         return None if text == b"null" else text
 

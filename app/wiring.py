@@ -37,7 +37,7 @@ from connectors.soroban.access import open_nodes
 from connectors.soroban.allowance import Purpose
 from connectors.soroban.as_of import EntrySource
 from connectors.soroban.codec import ChainCodec
-from connectors.soroban.service import LoadContracts, PollerService, network_name
+from connectors.soroban.service import LoadContracts, PollerParts, PollerService, network_name
 from schemas.topics import CHAIN_EVENTS, DB_CHANGES, OBSERVATIONS
 
 
@@ -118,7 +118,8 @@ async def open_sweeper(
 def build_poller(settings: Settings, rules: Sequence[LoadedRule], from_ledger: int | None) -> PollerService:
     """The poller's service; mapping tables are read from the database once, and followed in `db.changes`."""
 
-    return PollerService(settings, rules, from_ledger=from_ledger, load=contract_loader(settings))
+    parts = PollerParts(contract_loader(settings))
+    return PollerService(settings, rules, from_ledger=from_ledger, parts=parts)
 
 
 def contract_loader(settings: Settings) -> LoadContracts:

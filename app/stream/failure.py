@@ -20,7 +20,7 @@ class Failure:
 
     def __init__(self) -> None:
         self.cause: BaseException | None = None
-        self.then: Callable[[], object] = int
+        self.then: Callable[[], object] | None = None
         """Called once, at the first failure."""
 
     def declare(self, cause: BaseException) -> None:
@@ -28,7 +28,8 @@ class Failure:
         if self.cause is None:
             self.cause = cause
             log.error("stopping: nothing is committed any more", event_name="fail_stop", cause=repr(cause))
-            self.then()
+            if self.then is not None:
+                self.then()
 
     def check(self) -> None:
         """Raises `FailStop` after a failure."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from app import telemetry
@@ -90,6 +91,16 @@ class Seated(NamedTuple):
     rows: MappingRows | None
 
 
+@dataclass(frozen=True, slots=True)
+class PollerParts:
+    """What a poller works with: what reads mapping tables (None: no rule has one), the nodes (None: those of
+    the settings), and the metrics."""
+
+    load: LoadContracts | None = None
+    rpc: NodeApi | None = None
+    metrics: PollerMetrics | None = None
+
+
 class PollerService:
     """Joins the network's group; while it holds the seat, follows the chain from the stored cursor. What
     Kafka refuses is begun again from that cursor; `Fatal` ends it."""
@@ -101,16 +112,16 @@ class PollerService:
         clock: Clock | None = None,
         *,
         from_ledger: int | None = None,
-        load: LoadContracts | None = None,
-        rpc: NodeApi | None = None,
+        parts: PollerParts | None = None,
     ) -> None:
         self._settings, self._clock, self._from_ledger = settings, clock or SystemClock(), from_ledger
-        self._load, self._rpc = load, rpc
+        parts = parts or PollerParts()
+        self._load, self._rpc = parts.load, parts.rpc
         self.network = network_name(settings.network_passphrase)
-        self.metrics = PollerMetrics()
+        self.metrics = parts.metrics or PollerMetrics()
         pace = Pace(interval_s=settings.poller_interval_ms / 1000)
         mapped = mapped_of(rules, self.network)
-        if mapped and load is None:
+        if mapped and self._load is None:
             raise Fatal("reading the rules", "right.mapping", "there is no way to read the table")
         self._scope = Scope(self.network, watches_of(rules, self.network), pace, mapped)
         self._place = place_of(settings, self.network)

@@ -25,6 +25,7 @@ from app.clock import SystemClock
 from app.rules import load_rules
 from app.settings import RULES_FOLDER, Settings
 from app.stream.app import StreamApp, StreamSettings
+from app.stream.failure import Failure
 from app.stream.messages import TopicNames
 from app.stream.metrics import WorkerMetrics
 from app.stream.partition import DriftPartition
@@ -311,7 +312,7 @@ def make_stock(order: Order) -> faust.App:
     tables = {
         name: app.Table(name, key_type=bytes, value_type=bytes, partitions=PARTITIONS) for name in TABLES
     }
-    app._create_directories = lambda: None
+    app._create_directories, app.failure = (lambda: None), Failure()
     meter, make_work = Meter(), work_maker(order)
     works: dict[int, PartitionWork] = {}
     parts = {name: table.data.data for name, table in tables.items()}

@@ -68,7 +68,7 @@ def test_the_usual_ways_err_over_the_same_truth(seed: int) -> None:
 
     latest, hourly = score.baselines[LATEST], score.baselines[HOURLY]
     assert latest.precision < 0.3
-    assert latest.recall > 0.99
+    assert latest.recall > 0.95
     assert hourly.recall < 0.3
     waits = [score.baselines[waiting_name(wait)] for wait in WAITS_S]
     assert waits[0].recall > waits[1].recall > waits[2].recall

@@ -18,7 +18,7 @@ from app.demo.rpc.scripted import read_script
 from app.rules import load_rules
 from app.settings import RULES_FOLDER, Settings
 from connectors.soroban.metrics import PollerMetrics
-from connectors.soroban.service import PollerService
+from connectors.soroban.service import PollerParts, PollerService
 from schemas.topics import CHAIN_CURSOR, CHAIN_EVENTS, STATUS
 from tests.support.chain_world import PASSPHRASE, Told, World, running_world
 from tests.support.kafka import COMPACT, create_topics, read_all
@@ -178,8 +178,8 @@ class Soak:
         rules = load_rules([RULES_FOLDER / "credit.yaml"], {"CREDIT_CONTRACT_ID": self.world.contract})
         for _ in range(20):
             self.world.close(1)
-        service = PollerService(self.settings, rules, CLOCK, rpc=self.world.client(self.metrics))
-        service.metrics = self.metrics
+        parts = PollerParts(rpc=self.world.client(self.metrics), metrics=self.metrics)
+        service = PollerService(self.settings, rules, CLOCK, parts=parts)
         self._service = asyncio.create_task(service.run(asyncio.Event()))
         await eventually(lambda: self._followed is not None, 60, 0.01)
 
@@ -188,8 +188,8 @@ class Soak:
         self.found.restarts += 1
         await self._stop()
         rules = load_rules([RULES_FOLDER / "credit.yaml"], {"CREDIT_CONTRACT_ID": self.world.contract})
-        service = PollerService(self.settings, rules, CLOCK, rpc=self.world.client(self.metrics))
-        service.metrics = self.metrics
+        parts = PollerParts(rpc=self.world.client(self.metrics), metrics=self.metrics)
+        service = PollerService(self.settings, rules, CLOCK, parts=parts)
         self._service = asyncio.create_task(service.run(asyncio.Event()))
 
     async def _stop(self) -> None:
