@@ -40,12 +40,13 @@ def explain(
     from_empty: Annotated[
         bool, typer.Option("--from-empty", help="The log begins at the birth of both histories.")
     ] = False,
+    start: Annotated[str | None, typer.Option("--from", help="Draw from this time on.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Draw up to this time.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write the drawing here as SVG.")] = None,
 ) -> None:
     """Draw both timelines of a key, the window, what could not be verified, what should have been told by the
     definition of drift, and what was told."""
-    from app.cli._pictures import show_picture
-    from app.explain.picture import draw
+    from app.cli._pictures import View, show_story
     from app.rules import load_rules
     from app.settings import RULES_FOLDER
 
@@ -57,7 +58,7 @@ def explain(
         raise Fatal("explaining", rule, "no such rule", f"there are: {names}; --rules names others")
     story = _tell(chosen[0], key, log, from_empty=from_empty)
     _expect(story, chosen[0])
-    show_picture(draw(story), svg)
+    show_story(story, View(start, until, svg))
 
 
 class _Watched:

@@ -40,6 +40,10 @@ def simulate(
     explain: Annotated[
         str | None, typer.Option(metavar="KEY", help="Draw this key of the world of the seed.")
     ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="With --explain: draw from this time on.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="With --explain: up to this time.")] = None,
     svg: Annotated[Path | None, typer.Option(help="With --explain: write the drawing here as SVG.")] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write the report here as Markdown, and its picture beside it.")
@@ -49,7 +53,11 @@ def simulate(
     alarm or a miss that was not declared."""
     scenarios = _choose(scenario, silent_losses=silent_losses)
     if explain is not None:
-        _explain(seed, scenarios, explain, svg)
+        from app.cli._pictures import View, show_story
+        from app.simulation.explaining import tell_story
+
+        story = tell_story(seed, scenarios[seed % len(scenarios)], explain)
+        show_story(story, View(start, until, svg))
         return
     run = _run(seed, key_hours, scenarios, jobs)
     _tell(run, as_json=as_json)
@@ -111,10 +119,3 @@ def _tell(run: Run, *, as_json: bool) -> None:
         explained = f" --explain {failure.key}" if failure.key else " --key-hours 0"
         typer.echo(f"seed {failure.seed}, {failure.scenario}, {failure.key}: {failure.what}", err=True)
         typer.echo(f"    {again}{explained}", err=True)
-
-
-def _explain(seed: int, scenarios: Sequence[Scenario], key: str, svg: Path | None) -> None:
-    from app.cli._pictures import show_picture
-    from app.simulation.explaining import explain_key
-
-    show_picture(explain_key(seed, scenarios[seed % len(scenarios)], key), svg)

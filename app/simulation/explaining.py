@@ -6,7 +6,7 @@ from app.detector.model import Side, Transition
 from app.detector.values import format_time
 from app.errors import Fatal
 from app.explain.gathering import told_stretches
-from app.explain.picture import Picture, Story, draw
+from app.explain.picture import Story
 from app.simulation.judging import FIELDS, NUMBER_OF, RULE, Verdicts
 from app.simulation.scenarios import Scenario
 from app.simulation.score import Score, score_key
@@ -16,12 +16,12 @@ from app.simulation.world import Partition, build_case, live_partition
 _NAME_OF = {number: name for name, number in NUMBER_OF.items()}
 
 
-def explain_key(seed: int, scenario: Scenario, key: str) -> Picture:
-    """Live the world of a seed again and draw one key; raises Fatal where there is no such key."""
+def tell_story(seed: int, scenario: Scenario, key: str) -> Story:
+    """Live the world of a seed again for one key of it; raises Fatal where there is no such key."""
     for number in range(scenario.size.partitions):
         partition = live_partition(seed, scenario, scenario.size, number)
         if key in partition.facts.life_of:
-            return draw(_story(seed, scenario, partition, key))
+            return _story(seed, scenario, partition, key)
     raise Fatal("explaining", key, "no such key in this world", "keys are named key-00000, key-00001 …")
 
 

@@ -47,6 +47,7 @@ class Manner:
     poller_gaps: int = 0
     epochs: int = 0
     restarts: bool = False
+    confirms: bool = False
 
 
 class Delay:

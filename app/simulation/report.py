@@ -29,9 +29,10 @@ _LOSSES_NOTE = (
     "Told: a jump of offsets or of ledgers says that something was lost, not of which key, so all keys of",
     "the partition are unverifiable until the sweep that follows. Silent: records vanish without a jump.",
     "What a before-image, the next event or a sweep then reveals is declared and withdrawn (`input_lost`);",
-    "until then it can raise a false alarm or hide a drift. Reading both sides of a suspect key before it is",
-    "told (confirming) closes the first; the detector has it not yet. The last column is the share that",
-    "somebody who knew each lost record would declare.",
+    "until then it can raise a false alarm or hide a drift. Confirmed: both sides of a key are read live",
+    "when an episode opens, and one that the reads refute does not count as told (the detector has no such",
+    "effect yet; the worlds stand in for it). The last column is the share that somebody who knew each lost",
+    "record would declare.",
 )
 
 

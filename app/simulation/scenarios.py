@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -87,22 +87,27 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
 )
 
 _SWEEPS = (1800, 3600, 5400)
-HEALING: Final[tuple[Scenario, ...]] = tuple(
+_SILENT = tuple(
     Scenario(name, Promise.HEALING, habits, manner)
     for name, habits, manner in (
-        (
-            "left loses 0.1 %, silent",
-            Habits(),
-            Manner(left_loss=0.001, losses_are_told=False, sweeps_s=_SWEEPS),
-        ),
-        ("left loses 1 %, silent", Habits(), Manner(left_loss=0.01, losses_are_told=False, sweeps_s=_SWEEPS)),
-        ("left loses 5 %, silent", Habits(), Manner(left_loss=0.05, losses_are_told=False, sweeps_s=_SWEEPS)),
-        ("right loses 0.1 %, silent", Habits(silent=0.001), Manner(sweeps_s=_SWEEPS)),
-        ("right loses 1 %, silent", Habits(silent=0.01), Manner(sweeps_s=_SWEEPS)),
-        ("right loses 5 %, silent", Habits(silent=0.05), Manner(sweeps_s=_SWEEPS)),
+        ("left loses 0.1 %, silent", Habits(), Manner(left_loss=0.001, losses_are_told=False)),
+        ("left loses 1 %, silent", Habits(), Manner(left_loss=0.01, losses_are_told=False)),
+        ("left loses 5 %, silent", Habits(), Manner(left_loss=0.05, losses_are_told=False)),
+        ("right loses 0.1 %, silent", Habits(silent=0.001), Manner()),
+        ("right loses 1 %, silent", Habits(silent=0.01), Manner()),
+        ("right loses 5 %, silent", Habits(silent=0.05), Manner()),
     )
 )
-"""Loss that continuity cannot prove: run apart, and only where it is asked for."""
+HEALING: Final[tuple[Scenario, ...]] = tuple(
+    replace(
+        each,
+        name=each.name + (", confirmed" if confirms else ""),
+        manner=replace(each.manner, sweeps_s=_SWEEPS, confirms=confirms),
+    )
+    for each in _SILENT
+    for confirms in (False, True)
+)
+"""Loss that continuity cannot prove: run apart, where it is asked for; without and with confirming."""
 
 NOT_COVERED: Final = (
     "rule versions and their activation (the detector has no activation yet)",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from app.detector.values import format_time
 from app.simulation.baselines import Alarm
 from app.simulation.histories import Cause, KeyLife
 from app.simulation.judging import NUMBER_OF, Stretch, Verdicts
@@ -183,7 +184,7 @@ def score_key(score: Score, case: Case, verdicts: Verdicts) -> list[str]:
         score.own.misses += 1
         known = minus([drift[:2]], case.unknown)
         if any(until - start > SURELY_FOUND_US for start, until in known):
-            wrong.append(f"missed {drift.cause}: {drift.start}..{drift.until}")
+            wrong.append(f"missed {drift.cause}: {_show([drift[:2]])}")
         else:
             score.declared_misses += 1
     return wrong
@@ -195,13 +196,17 @@ def _falsehood(stretch: Stretch, case: Case, through: int) -> str | None:
     span = (stretch.since, min(stretch.until, through + 1))
     outside = minus(minus([span], case.every), case.unknown)
     if outside:
-        return f"false alarm: {span[0]}..{span[1]}, not in violation in {outside}"
+        return f"false alarm: {_show([span])}, not in violation in {_show(outside)}"
     for at, name in stretch.named:
         if not meet((at, at + 1), case.fields.get(NUMBER_OF[name], [])) and not meet(
             (at, at + 1), case.unknown
         ):
-            return f"false field: {name} at {at}"
+            return f"false field: {name} at {format_time(at)}"
     return None
+
+
+def _show(intervals: Intervals) -> str:
+    return ", ".join(f"{format_time(start)} to {format_time(until)}" for start, until in intervals)
 
 
 def score_alarms(tally: Tally, alarms: Iterable[Alarm], case: Case) -> None:

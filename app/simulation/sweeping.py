@@ -55,6 +55,17 @@ def tell_sweep(r: random.Random, facts: Facts, manner: Manner, start: int) -> li
     return told
 
 
+def read_both(r: random.Random, facts: Facts, manner: Manner, key: str, at: int) -> list[Told]:
+    """What a confirmation of one key brings: its rows at one snapshot, then its entry at the newest ledger,
+    each told a moment later."""
+    snapshot, stamp = take_snapshot(facts, at), at + manner.left_offset_us
+    rows: list[tuple[int | None, Value]] = rows_at(facts, key, at) or [(None, ABSENT)]
+    arrival = at + r.randrange(50_000, 3 * SECOND)
+    told = [Told(arrival, RowAsOf(RULE_ID, key, row, value, snapshot, stamp)) for row, value in rows]
+    entry = _read_entry(r, facts, manner, (key, ledger_at(at)))
+    return [*told, Told(arrival, entry)]
+
+
 def take_snapshot(facts: Facts, at: int) -> Snapshot:
     """What a snapshot taken then says: what had committed before is visible, whatever its id."""
     xmax = facts.next_transaction(at)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from app.detector.model import Side
 from app.simulation.baselines import HOURLY, Alarms, compare_hourly, watch_streams
+from app.simulation.confirming import Confirming
 from app.simulation.histories import START, KeyLife
 from app.simulation.judging import Mortal, Stretch, Verdicts, judge
 from app.simulation.life import LAG, LEAD, SKEW, build_lives
@@ -45,6 +46,8 @@ def live_partition(seed: int, scenario: Scenario, size: Size, number: int) -> Pa
     from_empty = scenario.manner.streams_from_s is None
     if scenario.manner.restarts:
         verdicts = Mortal(r, from_empty=from_empty).run(telling.told)
+    elif scenario.manner.confirms:
+        verdicts = Confirming(r, facts, scenario.manner).run(telling.told, from_empty=from_empty)
     else:
         verdicts = judge(telling.told, from_empty=from_empty)
     return Partition(facts, telling, verdicts)

@@ -16,24 +16,25 @@ log = get_logger(__name__)
 
 
 class Step:
-    """Steps run one at a time. The order inside one:
+    """Steps are taken in one at a time. The order inside one:
 
     1. the work takes the batch in, in memory: no await, so nothing interleaves; an error undoes it (nothing
        of it has left memory) and parks the partition
-    2. the step before it is durable
+    2. the partition's step before it is durable
     3. messages are sent and acknowledged
     4. stage after stage of table rows is sent and acknowledged
 
-    1 of the next step goes on beside 3 and 4 of this one: memory is ahead of Kafka by at most one step, and
-    what is in Kafka is always in order. The caller acknowledges the batch after 2; the gate in front of every
-    commit waits for 3 and 4 (they are a delivery). A crash anywhere repeats the batches from the last commit:
-    the state knows which positions it has seen, and it is never durable before the messages that it caused.
+    1 of the next step goes on beside 3 and 4 of this one: memory is ahead of Kafka by at most one step a
+    partition, and what is in Kafka of a partition is always in order. The caller acknowledges the batch after
+    2; the gate in front of every commit waits for 3 and 4 (they are a delivery). A crash anywhere repeats the
+    batches from the last commit: the state knows which positions it has seen, and it is never durable before
+    the messages that it caused.
     """
 
     def __init__(self, app: StreamApp) -> None:
         self.app = app
         self.lock = asyncio.Lock()
-        self._writing: asyncio.Future[None] | None = None
+        self._writing: dict[int, asyncio.Future[None]] = {}
 
     async def absorb(self, partition: int, batch: Batch) -> None:
         """A step over a batch that Faust delivered. What still arrives for a parked partition is not taken
@@ -59,19 +60,18 @@ class Step:
             for name, rows in rows_by_table.items():
                 self.app.batch_tables[name].apply(partition, rows)
         self.app.freeze.turn()
-        await self._until_durable()
+        if partition in self._writing:
+            await asyncio.wait({self._writing[partition]})
         self.app.failure.check()
-        self._writing = asyncio.ensure_future(self._make_durable(partition, work, outcome))
-        self.app.deliveries.track(self._writing)
+        writing = asyncio.ensure_future(self._make_durable(partition, work, outcome))
+        self._writing[partition] = self.app.deliveries.track(writing)
 
     async def drain(self) -> None:
-        """No step is under way, and the last one is durable or has failed. Never raises."""
+        """No step is under way, and the last ones are durable or have failed. Never raises."""
         async with self.lock:
-            await self._until_durable()
-
-    async def _until_durable(self) -> None:
-        if self._writing is not None:
-            await asyncio.wait({self._writing})
+            if self._writing:
+                await asyncio.wait(set(self._writing.values()))
+            self._writing.clear()
 
     def _park(self, partition: int, work: PartitionWork, error: Exception) -> Outcome:
         """The other partitions go on; exiting would carry the poison from worker to worker."""

@@ -27,6 +27,8 @@ _SCAN: Final = 10_000
 _MOST: Final = 10_000
 _SHARD_SPAN: Final = 100
 """Ledgers of a sharded stretch: its events are held in memory until the last shard has answered."""
+_TIMES_ASKED: Final = 3
+"""Several nodes behind one address answer in turn: one of so many answers is the right one's."""
 _IN_SHARDS: Final = 100
 """Stretches that are read in shards before topics are tried again."""
 _FOREIGN_PAGES, _FOREIGN_PART = 3, 10
@@ -104,27 +106,32 @@ class Feed:
         Raises `OutOfRange` for a node that has not come to the cursor, `Transient` for an answer that must
         not be believed, and `AnotherHistory`.
         """
-        start = cursor
+        start, doubts = cursor, 0
         while True:
             try:
                 stretch = await self._read_from(start)
                 break
             except OutOfRange as error:
-                await self._ask_history()
+                oldest = await self._ask_oldest()
                 if not error.is_gone(start.asked_ledger):
                     raise
+                if oldest is not None and oldest <= start.asked_ledger and doubts < _TIMES_ASKED:
+                    doubts += 1  # another node behind this address has what this one has not any more
+                    continue
                 start = replace(start, position=None, ledger=max(start.ledger, error.oldest - 1))
         if start.ledger > cursor.ledger:
             stretch = replace(stretch, lost=Lost(cursor.wanted_ledger, start.ledger))
         return await self._check_floor(stretch)
 
-    async def _ask_history(self) -> None:
-        """A cursor outside of a node's ledgers may be one of a history that ended."""
+    async def _ask_oldest(self) -> int | None:
+        """A cursor outside of a node's ledgers may be one of a history that ended; the oldest ledger, where
+        the node says so."""
         try:
             health = await self._rpc.get_health()
         except Transient:
-            return
+            return None
         self._history.take_health(health)
+        return health.oldest_ledger
 
     async def _read_nothing(self, start: Cursor) -> Stretch:
         health = await self._rpc.get_health()
@@ -221,9 +228,12 @@ class Feed:
         wanted, lost = stretch.start.wanted_ledger, stretch.lost
         if stretch.oldest is None or wanted - stretch.oldest >= self._reading.floor_margin_ledgers:
             return stretch
-        health = await self._rpc.get_health()
-        self._history.take_health(health)
-        if health.oldest_ledger < stretch.oldest or health.latest_ledger < stretch.latest:
+        for _ in range(_TIMES_ASKED):
+            health = await self._rpc.get_health()
+            self._history.take_health(health)
+            if health.oldest_ledger >= stretch.oldest and health.latest_ledger >= stretch.latest:
+                break
+        else:
             cause = "another node than the one that told the events answers for its oldest ledger"
             raise Transient("proving the events of", self._rpc.subject, cause)
         last = min(health.oldest_ledger - 1, stretch.following.ledger)

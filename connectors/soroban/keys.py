@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from stellar_sdk import Address, xdr
 
 from app.errors import Poison
-from connectors.soroban import scval
+from connectors.soroban import quick, scval
 from connectors.soroban.scval import Decoded
 
 
@@ -24,6 +24,13 @@ class ContractData:
 def persistent_key(contract: str, key: xdr.SCVal) -> str:
     """The base64 ledger key of persistent contract data. Raises `Poison` for a contract id that is none."""
     return _ledger_key(_address(contract), key)
+
+
+def address_key(contract: str, address: str) -> str:
+    """The base64 ledger key of persistent data under a bare address. Raises `Poison` where one of them is no
+    address."""
+    found = quick.address_key(contract, address)
+    return persistent_key(contract, address_value(address)) if found is None else found
 
 
 def instance_key(contract: str) -> str:
@@ -50,6 +57,9 @@ def u32(number: int) -> xdr.SCVal:
 def read_contract_data(entry_xdr: str) -> ContractData:
     """Decode `LedgerEntryData` of contract data. `Poison` for anything else, pre-release XDR included."""
     raw = scval.unpack_base64(entry_xdr, "a ledger entry")
+    found = quick.read_entry(raw)
+    if found is not None:
+        return ContractData(*found)
     try:
         data = xdr.LedgerEntryData.from_xdr_bytes(raw).contract_data
         if data is None:

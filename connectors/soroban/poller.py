@@ -39,6 +39,8 @@ log = get_logger(__name__)
 
 _RETRY_AFTER_MAX_S: Final = 300.0
 _STALE_RETRIES: Final = 3
+_TIMES_ASKED: Final = 2
+"""Behind one address two nodes may answer in turn, one of them behind."""
 _SEEDS_A_STEP: Final = CHUNK
 """Keys of new contracts that are read beside a stretch; more would make the tip wait."""
 _REFUSALS: Final = 10
@@ -105,6 +107,7 @@ class Poller:
         self._tip = TipPace(self._pace.interval_s)
         self._latest, self._proven_s = -1, clock.monotonic_s()
         self._place: Cursor | None = None
+        self._asked = rpc.subject
         self.at_tip = False
 
     @property
@@ -159,14 +162,15 @@ class Poller:
         return cursor
 
     def _trouble(self, failures: int, error: DriftwatchError, named_s: float | None) -> float:
-        """Tell of it, not each time; how long to wait."""
+        """Tell of it, not each time; how long to wait: not long, where another node is asked next."""
+        is_moved, self._asked = self._rpc.subject != self._asked, self._rpc.subject
         if failures > 1:
             self._metrics.enter("unreachable")
         if failures in (1, 10) or failures % 100 == 0:
             log.warning(
                 "The node gives no answer", event_name="rpc_trouble", reason=str(error), failures=failures
             )
-        return self._back_off(failures, named_s)
+        return self._back_off(1 if is_moved else failures, None if is_moved else named_s)
 
     async def step(self, cursor: Cursor) -> Cursor:
         """Publish the next stretch and return the cursor behind it. Raises `Transient` and, for a node that
@@ -318,8 +322,9 @@ class Poller:
             reads = await read_entries(self._rpc, asked)
             if reads.read_ledger < at_least:
                 break
-            if self._history.times.of(reads.read_ledger) is None:
-                await self._health()
+            for _ in range(_TIMES_ASKED):
+                if self._history.times.of(reads.read_ledger) is None:
+                    await self._health()
             known = self._history.times.floor(reads.read_ledger)
             changed = max([at_least, *(state.modified_ledger or 0 for state in reads.states)])
             if known is not None and known[0] >= changed:

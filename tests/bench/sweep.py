@@ -1,8 +1,9 @@
-"""How fast a whole rule is swept, on the real stack: `python -m tests.bench.sweep [KEYS]`.
+"""How fast a whole rule is swept, on the real stack: `python -m tests.bench.sweep [KEYS [FOLDER]]`.
 
-Rows and entries of all keys are there before; everything runs on this machine, the simulated node too. Prints one
-JSON object: `keys_per_s` from the run's start to the last page, `end_to_end_per_s` until the worker has judged all
-that was read, the sweeper's and the worker's memory before and after, and how old `verified through` became.
+Rows and entries of all keys are there before; everything runs on this machine, the simulated node too. Prints
+one JSON object: `keys_per_s` from the run's start to the last page, `end_to_end_per_s` until the worker has
+judged all that was read, the sweeper's and the worker's memory before and at most, and how old `verified
+through` became.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from app.demo.world import Borrower
 from app.native.child import free_port
 from app.native.supervisor import Service
 from app.settings import Settings
+from app.sweep.sweep_run import OVER
 from app.telemetry import configure_logging
 from connectors.kafka.requests import ask_sweeps
 from connectors.kafka.status import StatusView
@@ -40,10 +42,10 @@ COLUMNS = ("id", "wallet_address", "credit_limit", "available_credit", "interest
 CLOCK = SystemClock()
 
 
-async def main(count: int) -> None:
+async def main(count: int, place: str | None) -> None:
     window = Window(lag_us=6_000_000, lead_us=4_000_000, skew_us=500_000, min_us=500_000)
     with tempfile.TemporaryDirectory() as folder:
-        async with System(SystemOptions(Path(folder), window), CLOCK) as system:
+        async with System(SystemOptions(Path(place or folder), window), CLOCK) as system:
             await fill(system, count)
             closing = asyncio.create_task(close_ledgers(system))
             port = free_port()
@@ -90,7 +92,7 @@ async def measure(system: System, count: int) -> dict[str, Any]:
     )
     async with StatusView(settings) as status:
         say("waiting for the seed to be judged")
-        while await age_of(system) > 20:
+        while await age_of(system) > 20 or any(run["state"] not in OVER for run in status.runs(RULE)):
             await CLOCK.sleep(0.5)
         before = {name: memory_mb(system, name) for name in ("sweeper", "worker")}
         known = {run["run"] for run in status.runs(RULE)}
@@ -140,4 +142,4 @@ def say(text: str) -> None:
 
 if __name__ == "__main__":
     configure_logging("WARNING")
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000))
+    asyncio.run(main(int((sys.argv[1:2] or [100_000])[0]), (sys.argv[2:3] or [None])[0]))

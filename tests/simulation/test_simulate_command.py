@@ -16,6 +16,7 @@ from app.simulation.runs import plan_worlds, run_worlds, summarize
 from app.simulation.scenarios import SCENARIOS, Scenario, Size
 from app.simulation.score import Failure
 from app.simulation.statistics import percentile, wilson
+from app.simulation.world import live_partition
 
 TINY = tuple(
     Scenario(each.name, each.promise, each.habits, each.manner, Size(60, 1, 3600)) for each in SCENARIOS[:4]
@@ -91,12 +92,12 @@ def test_the_report_has_every_scenario_cause_and_way(monkeypatch: pytest.MonkeyP
     assert len(picture.findall(".//{http://www.w3.org/2000/svg}rect")) > 12
 
 
-def test_a_key_of_a_world_is_drawn(tmp_path: Path) -> None:
+def test_a_key_of_a_world_is_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "key.svg"
+    monkeypatch.setattr("app.simulation.scenarios.SCENARIOS", TINY)
+    key = next(iter(live_partition(31, TINY[3], TINY[3].size, 0).verdicts.stretches))
 
-    result = CliRunner().invoke(
-        build(), ["simulate", "--seed", "31", "--explain", "key-00040", "--svg", str(path)]
-    )
+    result = CliRunner().invoke(build(), ["simulate", "--seed", "31", "--explain", key, "--svg", str(path)])
 
     assert result.exit_code == 0, result.output
     assert "expected" in result.stdout

@@ -67,3 +67,28 @@ def test_a_rule_that_there_is_not_is_refused_with_those_that_there_are(log: Path
 
     assert code != 0
     assert "there are: credit-line" in output
+
+
+def test_a_stretch_of_time_is_drawn_alone(log: Path, tmp_path: Path) -> None:
+    world = World(11, Shape(keys=8, partitions=2, drift_rate=0.5))
+    key, picture = world.histories[0].key, tmp_path / "key.svg"
+    span = ("--from", "2026-09-21T14:15:00Z", "--until", "2026-09-21T14:16:00Z")
+
+    code, output = invoke(
+        "explain", "credit-line", key, "--log", str(log), "--rules", RULE, *span, "--svg", str(picture)
+    )
+
+    assert code == 0, output
+    assert "14:15:30" in output
+    assert "14:17:00" not in picture.read_text()
+
+
+def test_a_time_that_is_none_is_refused(log: Path) -> None:
+    key = World(11, Shape(keys=8, partitions=2, drift_rate=0.5)).histories[0].key
+
+    code, output = invoke(
+        "explain", "credit-line", key, "--log", str(log), "--rules", RULE, "--from", "yesterday"
+    )
+
+    assert code != 0
+    assert "yesterday" in output

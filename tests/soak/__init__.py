@@ -110,8 +110,7 @@ class Soak:
             await self._restart()
         if self.chance.random() < 0.001:
             await self._outage()
-        while self._behind() > _AHEAD:
-            await CLOCK.sleep(0.005)
+        await eventually(lambda: self._behind() <= _AHEAD, 120, 0.005)
         if number % 5 == 0:
             await CLOCK.sleep(0.001)
 

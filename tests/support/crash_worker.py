@@ -48,27 +48,33 @@ class Order(msgspec.Struct):
 class DyingStep(Step):
     """Kills the process with SIGKILL between two durable writes of a step that has something to tell."""
 
-    steps = stage = 0
-    tells = False
+    steps = 0
+
+    def __init__(self, app: StreamApp) -> None:
+        super().__init__(app)
+        self.stages: dict[int, int] = {}
+        self.telling: set[int] = set()
 
     async def _make_durable(self, partition: int, work: PartitionWork, outcome: Outcome) -> None:
         self.steps += 1
-        self.stage, self.tells = 0, self.tells or bool(outcome.messages)
+        self.stages[partition] = 0
+        if outcome.messages:
+            self.telling.add(partition)
         await super()._make_durable(partition, work, outcome)
-        self.tells = False
+        self.telling.discard(partition)
 
     async def _publish(self, partition: int, messages: Sequence[Message]) -> None:
         await super()._publish(partition, messages)
-        self._maybe_die("publish")
+        self._maybe_die(partition, "publish")
 
     async def _write(self, partition: int, rows_by_table: Mapping[str, Rows]) -> None:
         await super()._write(partition, rows_by_table)
-        self._maybe_die(f"write{self.stage}")
-        self.stage += 1
+        self._maybe_die(partition, f"write{self.stages[partition]}")
+        self.stages[partition] += 1
 
-    def _maybe_die(self, place: str) -> None:
+    def _maybe_die(self, partition: int, place: str) -> None:
         order = self.app.order
-        if place == order.die_after and self.tells and self.steps >= order.die_at_step:
+        if place == order.die_after and partition in self.telling and self.steps >= order.die_at_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -77,7 +83,8 @@ class LateMessages(DyingStep):
 
     async def _make_durable(self, partition: int, work: PartitionWork, outcome: Outcome) -> None:
         messages, outcome.messages = outcome.messages, []
-        self.tells = bool(messages)
+        if messages:
+            self.telling.add(partition)
         await super()._make_durable(partition, work, outcome)
         for message in messages:
             await self._send(partition, message)

@@ -113,7 +113,7 @@ async def poller_beyond_retention(stage: Stage) -> Planted:
 
 
 async def stale_rpc(stage: Stage) -> Planted:
-    """The node's address falls over, twice, to a replica that is twenty ledgers behind, while a sweep reads."""
+    """The address falls over, twice, to a replica that is twenty ledgers behind, while a sweep reads."""
     victim = stage.take()
     trouble = stage.system.chain.node.trouble
     stage.spoil_row(victim)

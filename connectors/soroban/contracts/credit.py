@@ -47,7 +47,7 @@ class CreditLine:
         """The ledger key of a borrower's line; `Poison` where the key is no account and no contract."""
         if key[:1] not in ("G", "C"):
             raise Poison("encoding", repr(key[:80]), "a borrower is an account (G…) or a contract (C…)")
-        return keys.persistent_key(contract, keys.address_value(key))
+        return keys.address_key(contract, key)
 
     def value(self, found: ContractData) -> dict[str, Any]:
         """Every field by name: 64 bits and more as decimal strings, `status` as its lower-case name."""
