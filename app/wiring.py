@@ -8,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from app.clock import Clock, SystemClock
+from app.errors import Transient
 from app.native.connect import NativeConnect, RemoteConnect
 from app.native.jars import resolve_jars
 from app.ports import Codec
@@ -20,6 +21,7 @@ from app.sweep.schedule import schedule_of
 from app.sweep.seed import Seeder, SeedOptions, Sources
 from app.sweep.service import SweepService
 from app.sweep.sweep import Sweeper, SweepOptions, SweepSources
+from app.telemetry import get_logger
 from connectors.debezium.capture import captured_tables
 from connectors.debezium.codec import ChangeCodec
 from connectors.debezium.configuration import Capture
@@ -39,6 +41,8 @@ from connectors.soroban.as_of import EntrySource
 from connectors.soroban.codec import ChainCodec
 from connectors.soroban.service import LoadContracts, PollerParts, PollerService, network_name
 from schemas.topics import CHAIN_EVENTS, DB_CHANGES, OBSERVATIONS
+
+log = get_logger(__name__)
 
 
 def build_codecs(rules: Sequence[LoadedRule], prefix: str = "") -> Mapping[str, Codec]:
@@ -160,7 +164,10 @@ def build_supervision(
     async def tell_started() -> None:
         """What a new start leaves out of the stream, if anything, a sweep brings."""
         mine = [loaded.rule.id for loaded in rules if loaded.left.source in (None, settings.source)]
-        await ask_sweeps(settings, mine, SEED_COVERS, clock.now_us())
+        try:
+            await ask_sweeps(settings, mine, SEED_COVERS, clock.now_us())
+        except Transient as error:  # the stream goes on without it; the next sweep by the clock does the same
+            log.warning("No sweep was asked for", event_name="sweep_not_asked", reason=str(error))
 
     names = Names(settings.slot, settings.publication)
     target = Target(dsn, names, tables, capture, create_slot, tell_lost, tell_started)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-WIDTH = 900
+WIDTH = 1000
 _NAMES, _SCALE = 210, 400
 _TOP, _ROW, _BAR = 76, 50, 15
 _PRECISION, _RECALL = "#2563eb", "#f59e0b"

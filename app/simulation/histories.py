@@ -24,7 +24,7 @@ def ledger_at(at: int) -> int:
 
 
 class Cause(StrEnum):
-    """Why a drift began: a closed list, each planted on its own."""
+    """Why a drift began: a closed list, each but the last planted on its own."""
 
     MISSED_UPDATE = "missed update"
     LATE_UPDATE = "late update"
@@ -37,8 +37,8 @@ class Cause(StrEnum):
     STALE_BUSY_ROW = "stale busy row"
     DUPLICATE = "duplicate row"
     MOVED_ROW = "row under another key"
-    UNPLANNED = "unplanned"
-    """Drift that nothing planted: there is none unless a world is wrong."""
+    OUT_OF_ORDER = "written out of order"
+    """Planted by nothing: on a hot key two writes of the row changed places."""
 
 
 class Commit(NamedTuple):
@@ -79,7 +79,7 @@ class KeyLife:
 
     def cause_of(self, start: int) -> Cause:
         """The defect planted last before a violation began."""
-        cause = Cause.UNPLANNED
+        cause = Cause.OUT_OF_ORDER
         for planted in self.planted:
             if planted.at > start:
                 break

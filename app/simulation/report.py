@@ -18,7 +18,8 @@ OWN = "driftwatch"
 _WAYS_NOTE = (
     "An alarm counts as right where any true violation, however short, overlaps the time from the record",
     "that set it off to its end; a drift counts as found where an alarm overlaps it. The hourly one reads",
-    "both sides at one and the same instant, which no real one can. Latency runs from the drift's beginning.",
+    "both sides at one and the same instant, which no real one can; what is planted here heals within",
+    "minutes, and most of it between two of its looks. Latency runs from the drift's beginning.",
 )
 _SCENARIOS_NOTE = (
     "`declared` misses lie in stretches that were declared unverifiable; `undeclared` ones may not be. Where",
@@ -76,7 +77,7 @@ def render(run: Run, silent: Run) -> str:
     lines = [
         "# How often the detector is right",
         "",
-        f"`driftwatch simulate --seed {run.seed} --key-hours {round(total.key_us / HOUR_US / 1000) * 1000} "
+        f"`driftwatch simulate --seed {run.seed} --key-hours {run.asked_key_hours:.0f} "
         f"--jobs {run.jobs}`: {total.worlds} worlds, seeds {run.seed} to {last}, the scenarios in turn; "
         f"{_minutes(run.elapsed_s)} on {run.jobs} cores "
         f"({total.key_us / HOUR_US / run.elapsed_s:,.0f} key-hours a second).",
@@ -108,6 +109,9 @@ def render(run: Run, silent: Run) -> str:
         "## Lost input",
         "",
         *_losses({**_told_losses(run), **silent.by_scenario}),
+        "",
+        "The silent ones: `driftwatch simulate --silent-losses "
+        f"--seed {silent.seed} --key-hours {silent.asked_key_hours:.0f}`.",
         "",
         *_LOSSES_NOTE,
         "",
@@ -256,7 +260,8 @@ def picture(run: Run) -> str:
                 name,
                 (tally.precision, *wilson(right, tally.alarms)),
                 (tally.recall, *wilson(tally.found, tally.found + tally.misses)),
-                f"{tally.false_alarms:,} false alarms, {tally.misses:,} misses",
+                f"{tally.false_alarms:,} false alarms, {tally.misses:,} misses"
+                + (", all declared" if tally is total.own and not total.undeclared_misses else ""),
             )
         )
     title = f"{total.true_drifts:,} true drifts in {total.key_us / HOUR_US:,.0f} key-hours"

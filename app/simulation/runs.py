@@ -21,6 +21,7 @@ class Run:
     """What a run of worlds came to, by scenario and in all."""
 
     seed: int
+    asked_key_hours: float = 0.0
     by_scenario: dict[str, Score] = field(default_factory=dict)
     elapsed_s: float = 0.0
     jobs: int = 1

@@ -62,22 +62,26 @@ class BothSides:
 
     async def pages(self, size: int, after: Place | None = None) -> AsyncGenerator[Reading, None]:
         """The rows behind `after`, in the order of the primary key, each page with the entries of its keys;
-        the next page is read while one is worked on."""
-        following: asyncio.Task[RowPage] | None = asyncio.create_task(self._page(after, size))
+        the next page and its entries are read while one is worked on."""
+        following: asyncio.Task[Reading] | None = asyncio.create_task(self._reading(after, size))
         try:
             while following is not None:
-                page = await following
+                reading = await following
                 following = None
-                if page.after is not None:
-                    following = asyncio.create_task(self._page(page.after, size))
-                keys = list(dict.fromkeys(row.key for row in page.rows))
-                again = frozenset(key for key in keys if hash(key) in self._met)
-                self._met.update(map(hash, keys))
-                yield Reading(page, await self.read_entries([key for key in keys if key not in again]), again)
+                if reading.rows.after is not None:
+                    following = asyncio.create_task(self._reading(reading.rows.after, size))
+                yield reading
         finally:
             if following is not None:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
+
+    async def _reading(self, after: Place | None, size: int) -> Reading:
+        page = await self._page(after, size)
+        keys = list(dict.fromkeys(row.key for row in page.rows))
+        again = frozenset(key for key in keys if hash(key) in self._met)
+        self._met.update(map(hash, keys))
+        return Reading(page, await self.read_entries([key for key in keys if key not in again]), again)
 
     async def pass_by(self, size: int, until: Place | None) -> None:
         """Remember the keys of the rows up to a place (None: all), without reading their entries."""

@@ -80,9 +80,11 @@ class RowReader:
     async def read_keys(self, loaded: LoadedRule, keys: Sequence[str]) -> RowPage:
         """All rows under these keys (at most 1,000), as of one snapshot; a key without any row has one read
         that says so (`row` None, absent)."""
+        if len(keys) > LARGEST_PAGE:
+            raise ValueError(f"{len(keys)} keys, at most {LARGEST_PAGE} are allowed")
         try:
             table = await self._table(await self._open(), loaded)
-            seen, found = await self._fetch(loaded, table.keyed(), (list(keys[:LARGEST_PAGE]),))
+            seen, found = await self._fetch(loaded, table.keyed(), (list(keys),))
         except _TROUBLE as error:
             raise await self._trouble("reading the table", loaded.left.table, error) from error
         rows, unreadable = self._read_all(loaded, table, found, seen)

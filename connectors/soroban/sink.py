@@ -168,12 +168,16 @@ class Seat:
         except KafkaError as error:
             await self._consumer.stop()
             raise SinkLost("joining the group at", self._place.brokers, _said(error)) from error
+        except BaseException:
+            await asyncio.shield(self._consumer.stop())
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._consumer.stop()
+        # Cancelled in the middle, a member would keep its heart beating, and the seat with it.
+        await asyncio.shield(self._consumer.stop())
 
     @property
     def is_held(self) -> bool:

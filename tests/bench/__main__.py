@@ -17,8 +17,8 @@ from app.clock import SystemClock
 from app.native.stack import NativeStack
 from tests.bench.detector_core import measure_core, measure_replay
 from tests.bench.latency import measure_latency
+from tests.bench.measured import Measured, Order
 from tests.bench.running import Rates, measure_rates, report, run
-from tests.bench.subject import Measured, Order
 from tests.bench.workload import RULE, load, load_quiet_keys, make_records
 
 QUIET_KEYS = 1_000_000

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from app.clock import SystemClock
 from app.stream.worker import changelogs_of
-from tests.bench.subject import Measured, Order
+from tests.bench.measured import Measured, Order
 from tests.bench.workload import PARTITIONS, RULE
 from tests.support.kafka import COMPACT, create_topics
 

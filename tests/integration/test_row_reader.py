@@ -247,3 +247,39 @@ async def test_a_column_is_spelled_as_the_connector_spells_it(
     )
     page = await database.reader.read_page(database.rule("v"), None, 10)
     assert {row.key: row.value for row in page.rows} == {"k": (spelled,), "n": (None,)}
+
+
+@pytest.mark.parametrize("kind", ["text", "varchar(40)", "char(40)", "uuid"])
+async def test_rows_are_read_by_key_and_a_key_without_a_row_is_told(database: Database, kind: str) -> None:
+    await database.connection.execute(f"CREATE TABLE held (id int PRIMARY KEY, k {kind}, v text)")
+    keys = [f"{n:08d}-0000-0000-0000-000000000000" for n in range(4)]
+    stored = [key.ljust(40) if kind.startswith("char") else key for key in keys]
+    insert = "INSERT INTO held VALUES ($1, $2::text::kind, 'v')".replace("kind", kind)
+    for n, key in enumerate((keys[0], keys[1], keys[1], keys[2])):
+        await database.connection.execute(insert, n, key)
+    page = await database.reader.read_keys(database.rule("v"), [stored[1], stored[3], stored[0]])
+    assert [(row.key, row.row, row.value) for row in page.rows] == [
+        (stored[0], 0, ("v",)),
+        (stored[1], 1, ("v",)),
+        (stored[1], 2, ("v",)),
+        (stored[3], None, ABSENT),
+    ]
+    assert {row.read_at for row in page.rows} == {page.read_at}
+    with pytest.raises(ValueError, match="at most 1000"):
+        await database.reader.read_keys(database.rule("v"), ["k"] * 1001)
+
+
+async def test_pages_end_at_a_place_wherever_rows_came_and_went(database: Database) -> None:
+    await database.connection.execute("CREATE TABLE held (a int, b text, k text, v text, PRIMARY KEY (a, b))")
+    await database.connection.execute(
+        "INSERT INTO held SELECT n / 3, n % 3, 'k' || n, 'v' FROM generate_series(0, 8) n"
+    )
+    rule = database.rule("v", primary_key=["a", "b"])
+    place = (await database.reader.read_page(rule, None, 5)).after
+    assert place == ("1", "1")
+    await database.connection.execute("DELETE FROM held WHERE k = 'k4'")
+    await database.connection.execute("INSERT INTO held VALUES (0, '9', 'new', 'v')")
+    first = await database.reader.read_page(rule, None, 3, place)
+    rest = await database.reader.read_page(rule, first.after, 3, place)
+    assert [row.key for row in (*first.rows, *rest.rows)] == ["k0", "k1", "k2", "new", "k3"]
+    assert rest.after is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from app.cli import build
 from app.simulation import runs
 from app.simulation.runs import plan_worlds, run_worlds, summarize
-from app.simulation.scenarios import SCENARIOS, Scenario, Size
+from app.simulation.scenarios import SCENARIOS, Scenario, Size, find_scenario
 from app.simulation.score import Failure
 from app.simulation.statistics import percentile, wilson
 from app.simulation.world import live_partition
@@ -63,6 +64,17 @@ def test_a_wrong_verdict_ends_with_the_seed_and_exit_code_1(monkeypatch: pytest.
 
     assert result.exit_code == 1
     assert "driftwatch simulate --scenario 'left lags' --seed 9 --explain key-00007" in result.stderr
+
+
+def test_what_silent_losses_show_is_told_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    healing = find_scenario("left loses 5 %, silent")
+    assert healing is not None
+    monkeypatch.setattr("app.simulation.scenarios.HEALING", (replace(healing, size=Size(150, 1, 7200)),))
+
+    result = CliRunner().invoke(build(), ["simulate", "--silent-losses", "--seed", "1", "--key-hours", "0"])
+
+    assert result.exit_code == 0, result.output
+    assert "false alarm: " in result.stderr
 
 
 def test_an_unknown_scenario_is_refused_with_those_that_there_are() -> None:

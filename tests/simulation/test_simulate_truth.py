@@ -105,7 +105,7 @@ def test_every_planted_defect_is_a_violation_of_its_cause() -> None:
         for planted in life.planted:
             reached = planted.at < START + 7000 * SECOND
             assert not reached or any(planted.at <= at < planted.at + 600 * SECOND for at in starts)
-    assert seen == set(Cause) - {Cause.UNPLANNED}
+    assert seen == set(Cause) - {Cause.OUT_OF_ORDER}
 
 
 def test_minus_leaves_what_lies_in_none() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import json
 import secrets
 import sys
-from dataclasses import asdict
+from dataclasses import fields
 
 from app import telemetry
 from tests.soak import soak
@@ -25,7 +25,8 @@ def main() -> int:
     telemetry.configure_logging("ERROR")
     with running_services() as services:
         found = asyncio.run(soak(services.kafka, seed, asked.ledgers))
-    print(json.dumps({**asdict(found), "missing": found.missing[:10], "twice": found.twice[:10]}))
+    told = {each.name: getattr(found, each.name) for each in fields(found)}
+    print(json.dumps({**told, "missing": found.missing[:10], "twice": found.twice[:10]}))
     return 0 if found.is_right else 1
 
 

@@ -50,6 +50,7 @@ class Memory:
     verified: int | None = 1 << 60
     fails_at: str | None = None
     read_at: int = AT
+    modified: int = -1
 
     def _note(self, what: str) -> None:
         self.happened.append(what)
@@ -92,7 +93,7 @@ class Memory:
     async def read(self, loaded: LoadedRule, keys: Sequence[str], at_least: int) -> EntryPage:
         self._note("entries " + "".join(keys))
         read = [
-            EntryAsOf(loaded.rule.id, key, self.entries.get(key, ABSENT), -1, None, at_least, AT)
+            EntryAsOf(loaded.rule.id, key, self.entries.get(key, ABSENT), self.modified, None, at_least, AT)
             for key in keys
         ]
         return EntryPage(AT, at_least, tuple(read))

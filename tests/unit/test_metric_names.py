@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from app.clock import SystemClock
 from app.stream.metrics import WorkerMetrics
+from app.sweep.metrics import SweepMetrics
 from connectors.debezium.metrics import ConnectMetrics
 from connectors.soroban.metrics import PollerMetrics
 
@@ -37,6 +38,7 @@ def known() -> set[str]:
         WorkerMetrics(SystemClock(), {}).registry,
         PollerMetrics().registry,
         ConnectMetrics().registry,
+        SweepMetrics(SystemClock()).registry,
     ]
     return set().union(*map(names_of, registries))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Final
 
 import asyncpg
@@ -42,6 +43,10 @@ class Planted:
 Drill = Callable[[Stage], Awaitable[Planted]]
 
 
+def _sql(name: str) -> str:
+    return (files("app.demo.drills") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+
+
 async def records_deleted(stage: Stage) -> Planted:
     """The worker dies, and Kafka deletes records of a partition that nobody has read; among them a change
     that makes a row drift."""
@@ -62,15 +67,11 @@ async def records_deleted(stage: Stage) -> Planted:
 async def truncate(stage: Stage) -> Planted:
     """TRUNCATE and the same rows again, in one transaction, but for three."""
     victims = [stage.take() for _ in range(3)]
+    addresses = [victim.address for victim in victims]
     async with stage.connection.transaction():
-        await stage.connection.execute("LOCK TABLE credit_lines IN ACCESS EXCLUSIVE MODE")
-        await stage.connection.execute("CREATE TEMP TABLE kept ON COMMIT DROP AS TABLE credit_lines")
-        await stage.connection.execute("TRUNCATE credit_lines")
-        addresses = [victim.address for victim in victims]
-        await stage.connection.execute(
-            "INSERT INTO credit_lines SELECT * FROM kept WHERE wallet_address <> ALL($1)", addresses
-        )
-        at = microseconds(await stage.connection.fetchval("SELECT clock_timestamp()"))
+        await stage.connection.execute(_sql("truncate"))
+        await stage.connection.execute(_sql("restore"), addresses)
+        at = microseconds(await stage.connection.fetchval(_sql("now")))
     for victim in victims:
         victim.rows.add(at, None)
     return Planted(frozenset({"truncate"}), frozenset(addresses))
@@ -81,13 +82,9 @@ async def slot_dropped(stage: Stage) -> Planted:
     one."""
     spoilt, deleted = stage.take(), stage.take()
     for _ in range(100):
-        await stage.connection.execute(
-            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots"
-            " WHERE slot_name = $1 AND active_pid IS NOT NULL",
-            stage.settings.slot,
-        )
+        await stage.connection.execute(_sql("free_slot"), stage.settings.slot)
         with suppress(asyncpg.ObjectInUseError):
-            await stage.connection.execute("SELECT pg_drop_replication_slot($1)", stage.settings.slot)
+            await stage.connection.execute(_sql("drop_slot"), stage.settings.slot)
             break
         await stage.clock.sleep(0.02)
     else:
@@ -133,11 +130,9 @@ async def stale_rpc(stage: Stage) -> Planted:
 async def alter_type(stage: Stage) -> Planted:
     """ALTER TYPE rounds the amounts of every row, and no change tells of it; then a few rows are touched."""
     await stage.pause_load()
-    line = "ALTER TABLE credit_lines ALTER COLUMN {0} TYPE numeric(27, {1}) USING round({0}, 2)"
     async with stage.connection.transaction():
-        for column in ("credit_limit", "available_credit"):
-            await stage.connection.execute(line.format(column, 2))
-        at = microseconds(await stage.connection.fetchval("SELECT clock_timestamp()"))
+        await stage.connection.execute(_sql("alter_type"))
+        at = microseconds(await stage.connection.fetchval(_sql("now")))
     drifting = set()
     for borrower in stage.world.borrowers:
         row = borrower.rows.at(at)
@@ -173,7 +168,7 @@ async def copy_restart(stage: Stage) -> Planted:
     opened = [event for event in stage.events if event.key in addresses and event.transition == "opened"]
     if len(opened) != COPIED or any(_since_us(event.value) < started for event in opened):
         found.problems.append(f"{len(opened)} episodes of {COPIED} rows")
-    await stage.connection.execute("DELETE FROM credit_lines WHERE id > $1", _FIRST_ID)
+    await stage.connection.execute(_sql("delete_copied"), _FIRST_ID)
     await stage.until("their end", lambda: not addresses & stage.open_keys(), 300.0)
     return found
 

@@ -1,0 +1,3 @@
+LOCK TABLE credit_lines IN ACCESS EXCLUSIVE MODE;
+CREATE TEMP TABLE kept ON COMMIT DROP AS TABLE credit_lines;
+TRUNCATE credit_lines;
