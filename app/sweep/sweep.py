@@ -98,6 +98,9 @@ class Sweeper:
         both = BothSides(
             (self._sources.rows, self._sources.entries), loaded, self._patiently, await self._find_ledger()
         )
+        if loaded.right.contracts is not None:
+            # which contract a key has is read with the list: a list of the sweep before lacks newer keys
+            await self._patiently(lambda: self._sources.entries.list_keys(loaded))
         if run.phase is Phase.OTHERS or (run.phase is Phase.ROWS and run.after is not None):
             await both.pass_by(self._options.page_size, run.after)
         if run.phase is Phase.ROWS:

@@ -65,6 +65,8 @@ def figures_of(rates: Rates) -> dict[str, float]:
         "worker_cpu_us_per_event": rates.cpu_us("worker, detector"),
         "bare_events_per_s": rates.rate("bare, detector"),
         "bare_cpu_us_per_event": rates.cpu_us("bare, detector"),
+        "trivial_cpu_us_per_event": rates.cpu_us("worker, trivial"),
+        "bare_trivial_cpu_us_per_event": rates.cpu_us("bare, trivial"),
         "trivial_events_per_s": rates.rate("worker, trivial"),
         "bare_trivial_events_per_s": rates.rate("bare, trivial"),
         "stock_events_per_s": rates.rate("stock Faust, detector"),
