@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from app.stream.app import MOST_FETCHED_BYTES
 from app.stream.rule_partition import TABLES
 from app.stream.work import Batch, Message, Part, PartitionWork, Rows
 from app.stream.worker import collect_garbage_rarely
@@ -38,6 +39,7 @@ class Bare:
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             isolation_level="read_committed",
+            max_partition_fetch_bytes=MOST_FETCHED_BYTES,
         )
         await self.producer.start()
         await consumer.start()

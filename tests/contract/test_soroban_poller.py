@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
-from pydantic import SecretStr
 from stellar_sdk import scval
 
 from app.errors import Fatal, Transient
@@ -27,39 +25,7 @@ from tests.support.soroban_node import (
     drawn,
     entry_xdr,
     line_xdr,
-    running_node,
 )
-
-
-@pytest.fixture(name="node")
-async def _node() -> AsyncIterator[Node]:
-    async with running_node() as node:
-        for _ in range(40):
-            node.close()
-        yield node
-
-
-@pytest.fixture(name="shelf")
-def _shelf() -> Shelf:
-    return Shelf()
-
-
-@pytest.fixture(name="clock")
-def _clock() -> RestlessClock:
-    return RestlessClock()
-
-
-@pytest.fixture(name="rpc")
-async def _rpc(node: Node, clock: RestlessClock) -> AsyncIterator[Rpc]:
-    client = Rpc(SecretStr(node.url), clock)
-    yield client
-    await client.close()
-
-
-@pytest.fixture(name="poll")
-def _poll(rpc: Rpc, shelf: Shelf, clock: RestlessClock) -> Poller:
-    return make_poller(rpc, shelf, clock)
-
 
 # ---- one step
 

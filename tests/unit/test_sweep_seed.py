@@ -16,24 +16,7 @@ from app.rules import LoadedRule, load_rules
 from app.settings import RULES_FOLDER
 from app.sweep.patience import Patience
 from app.sweep.seed import Seeder, SeedOptions, Sources
-
-AT = 1_795_000_000_000_000
-
-
-class HandClock:
-    """Time passes only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-
-    def now_us(self) -> int:
-        return AT + int(self.passed * 1_000_000)
-
-    def monotonic_s(self) -> float:
-        return self.passed
-
-    async def sleep(self, seconds: float) -> None:
-        self.passed += seconds
+from tests.support.sweeping import AT, HandClock
 
 
 @dataclass
