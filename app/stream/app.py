@@ -22,8 +22,8 @@ log = get_logger(__name__)
 
 
 MOST_FETCHED_BYTES: Final = 4 * 1024 * 1024
-"""Of a partition at once. With Faust's 1 MiB a backlog was read at half the speed: after each 1,500 records the
-step waited for the broker's next answer. Costs up to that much memory a partition."""
+"""Of a partition at once. With Faust's 1 MiB a backlog was read at half the speed: after each 1,500 records
+the steps waited for the broker's next answer. Costs up to that much memory a partition."""
 
 
 @dataclass(frozen=True, slots=True)
