@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import build
+from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("app", "connectors", "schemas")
@@ -52,3 +53,11 @@ def test_the_readme_names_the_two_commands_and_shows_a_picture() -> None:
     assert "make demo" in text
     assert "make test" in text
     assert re.search(r"!\[[^\]]+\]\(app/demo/demo\.svg\)", text)
+
+
+def test_every_setting_is_documented() -> None:
+    text = (ROOT / "app" / "README.md").read_text(encoding="utf-8")
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        spelled = f"_{name.upper()}`" if alias is None else str(getattr(alias, "choices", [alias])[0])
+        assert spelled in text, name
