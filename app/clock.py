@@ -18,6 +18,16 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
+async def sleep_unless(stop: asyncio.Event, seconds: float, clock: Clock) -> None:
+    """Sleep, but not past `stop`; not at all for no time."""
+    if seconds <= 0:
+        return
+    waiting = (asyncio.ensure_future(stop.wait()), asyncio.ensure_future(clock.sleep(seconds)))
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for each in waiting:
+        each.cancel()
+
+
 class SystemClock:
     """The machine's clock."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from contextlib import ExitStack
 from typing import Annotated
 
 import typer
+
+from app.cli._stopping import stop_on_signals
 
 
 def register(commands: typer.Typer) -> None:
@@ -36,9 +37,7 @@ def connect(
     rules = load_rules(settings.rules, os.environ)
 
     async def run() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop = stop_on_signals()
         with ExitStack() as folders:
             supervision = build_supervision(settings, rules, folders, create_slot=create_slot)
             endpoint = await serve(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from typing import Annotated
 
 import typer
+
+from app.cli._stopping import stop_on_signals
 
 
 def register(commands: typer.Typer) -> None:
@@ -38,10 +39,7 @@ def poller(
     service = build_poller(settings, rules, from_ledger)
 
     async def run() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        stop = stop_on_signals()
         await service.run(stop, lambda port: typer.echo(f"metrics on port {port}", err=True))
 
     asyncio.run(run())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli._stopping import stop_on_signals
 from app.errors import Fatal
 
 
@@ -51,10 +51,7 @@ def record(
     recorder = Recorder(settings.kafka, names, SystemClock())
 
     async def run(write: Callable[[bytes], object]) -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        stop = stop_on_signals()
         await recorder.run(Extent(from_beginning or to_end, to_end, seconds), write, stop)
 
     with opened_for_writing(out) as write:

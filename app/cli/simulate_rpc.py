@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli._stopping import stop_on_signals
 from app.demo.rpc.config import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ async def _serve(config: NodeConfig, address: tuple[str, int], ledger_s: int | N
     from app.demo.rpc.node import Node
     from app.demo.rpc.server import Server
 
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_on_signals()
     clock = SystemClock()
     if ledger_s is None:
         async with Server(Node(config, clock), *address) as server:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 
 import typer
+
+from app.cli._stopping import stop_on_signals
 
 
 def register(commands: typer.Typer) -> None:
@@ -33,9 +34,7 @@ def sweeper() -> None:
         from app.telemetry import serve
         from app.wiring import open_sweeper
 
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop = stop_on_signals()
         clock = SystemClock()
         metrics = SweepMetrics(clock)
         async with open_sweeper(settings, rules, clock, metrics) as service:

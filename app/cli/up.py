@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from app.cli._stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -40,9 +41,7 @@ async def _up(settings: Settings, logs: Path, *, create_slot: bool) -> None:
     from app.native.supervisor import Service, Supervisor
     from connectors.kafka.topics import ensure_topics
 
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_on_signals()
     await ensure_topics(settings)
     parts = (
         Service("connect", ("connect", *(("--create-slot",) if create_slot else ())), settings.connect_port),

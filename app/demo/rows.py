@@ -6,7 +6,6 @@ import asyncio
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from importlib.resources import files
 from itertools import count
 
@@ -15,6 +14,7 @@ import asyncpg
 from app.clock import Clock
 from app.demo.lines import Row, decimal_of
 from app.demo.world import SECOND_US, Borrower
+from connectors.soroban.times import micros_of
 
 _SQL = files("app.demo") / "sql"
 WRITE = (_SQL / "write_row.sql").read_text(encoding="utf-8")
@@ -76,16 +76,11 @@ class Lane:
             await self.connection.execute(TOUCH, borrower.address)
         elif write.row is None:
             at = await self.connection.fetchval(DELETE, borrower.address)
-            borrower.rows.add(microseconds(at), None)
+            borrower.rows.add(micros_of(at), None)
         else:
             at = await self.connection.fetchval(WRITE, *arguments(borrower, write.row))
-            borrower.rows.add(microseconds(at), write.row)
+            borrower.rows.add(micros_of(at), write.row)
         self.written += 1
-
-
-def microseconds(at: datetime) -> int:
-    """Microseconds UTC of an aware datetime, exactly."""
-    return int(at.timestamp()) * SECOND_US + at.microsecond
 
 
 def arguments(borrower: Borrower, row: Row) -> tuple[object, ...]:
@@ -109,7 +104,7 @@ async def insert_rows(connection: asyncpg.Connection, rows: Iterable[tuple[Borro
     """The rows that are there before driftwatch starts, in one COPY; their histories begin with it."""
     listed = list(rows)
     async with connection.transaction():
-        at = microseconds(await connection.fetchval(NOW))
+        at = micros_of(await connection.fetchval(NOW))
         await connection.copy_records_to_table(
             "credit_lines",
             schema_name="public",

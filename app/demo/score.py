@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from app.demo.rows import microseconds
 from app.demo.truth import FOREVER, Violation, Window, find_violations
 from app.demo.world import Borrower, Plant, Planted, World
+from connectors.soroban.times import micros_of
 
 
 class Told(Protocol):
@@ -185,4 +185,4 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 def parse_time(text: str) -> int:
     """Microseconds UTC of an RFC 3339 time."""
-    return microseconds(datetime.fromisoformat(text))
+    return micros_of(datetime.fromisoformat(text))

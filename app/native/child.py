@@ -44,6 +44,16 @@ def dies_with_parent(how: signal.Signals) -> Callable[[], None]:
     return ask
 
 
+async def end_within(process: asyncio.subprocess.Process, grace_s: float) -> None:
+    """Wait for a process that was asked to end, and kill it after the grace time; returns when it is gone."""
+    try:
+        await asyncio.wait_for(process.wait(), grace_s)
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
 class Child:
     """A running child process. Its output is appended to `log`."""
 
@@ -101,9 +111,4 @@ class Child:
         if self.is_running:
             with suppress(ProcessLookupError):
                 self.process.send_signal(how)
-        try:
-            await asyncio.wait_for(self.process.wait(), grace_s)
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                self.process.kill()
-            await self.process.wait()
+        await end_within(self.process, grace_s)

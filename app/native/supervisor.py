@@ -16,7 +16,7 @@ import aiohttp
 
 from app.clock import Clock
 from app.errors import Fatal
-from app.native.child import dies_with_parent, log_tail
+from app.native.child import dies_with_parent, end_within, log_tail
 from app.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -188,12 +188,7 @@ class Supervisor:
                 with suppress(ProcessLookupError):
                     running.process.send_signal(signal.SIGTERM)
         for running in self._running.values():
-            try:
-                await asyncio.wait_for(running.process.wait(), grace_s)
-            except TimeoutError:
-                with suppress(ProcessLookupError):
-                    running.process.kill()
-                await running.process.wait()
+            await end_within(running.process, grace_s)
             if running.watcher is not None:
                 running.watcher.cancel()
                 with suppress(asyncio.CancelledError):

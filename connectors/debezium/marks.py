@@ -6,17 +6,10 @@ from importlib.resources import files
 from itertools import count
 from typing import Final
 
-from aiokafka.partitioner import murmur2
-
+from app.partitioning import partition_of
 from connectors.debezium.codec import MARK_PREFIX
 
 _QUERY: Final = (files("connectors.debezium") / "sql" / "emit_marks.sql").read_text(encoding="utf-8")
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """Kafka's default partition of a key, the same in Connect and aiokafka (murmur2, measured equal)."""
-    hashed: int = murmur2(key)
-    return (hashed & 0x7FFFFFFF) % partitions
 
 
 def mark_keys(partitions: int) -> list[str]:

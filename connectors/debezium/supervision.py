@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from app.clock import Clock
+from app.clock import Clock, sleep_unless
 from app.errors import Fatal, Transient
 from app.ports import Finding
 from app.telemetry import get_logger
@@ -155,7 +155,7 @@ class Supervision:
         ):
             while not stop.is_set():
                 await self._look(rest, database)
-                await wait_for(stop, _LOOK_S if self.why_not_ready is None else 0.2, self.clock)
+                await sleep_unless(stop, _LOOK_S if self.why_not_ready is None else 0.2, self.clock)
 
     async def _look(self, rest: ConnectRest, database: SourceDatabase) -> None:
         slot = await database.slot()
@@ -199,12 +199,3 @@ def refuse(findings: list[Finding]) -> None:
         causes = "; ".join(f"{one.subject}: {one.detail}" for one in findings)
         remedies = "; ".join(one.remedy for one in findings)
         raise Fatal("preparing", "the capture of the database", causes, remedies)
-
-
-async def wait_for(stop: asyncio.Event, seconds: float, clock: Clock) -> None:
-    """Sleep, but not past `stop`."""
-    stopping = asyncio.ensure_future(stop.wait())
-    sleeping = asyncio.ensure_future(clock.sleep(seconds))
-    await asyncio.wait((stopping, sleeping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    sleeping.cancel()

@@ -11,10 +11,10 @@ import msgspec
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
 from app.detector.values import derive_id
 from app.errors import Transient
+from app.partitioning import partition_of
 from app.settings import Settings
 from app.telemetry import get_logger
 from schemas.topics import REQUESTS
@@ -119,7 +119,7 @@ class SweepRequests(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
 
     def is_home(self, rule: str) -> bool:
         """Is this the process that sweeps the rule?"""
-        return (murmur2(rule.encode()) & 0x7FFFFFFF) % self._partitions in self.held
+        return partition_of(rule.encode(), self._partitions) in self.held
 
     async def take(self, within_s: float) -> list[SweepRequest]:
         """What has come, in order; those for other homes are sent there. Raises `Transient`."""

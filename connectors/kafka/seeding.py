@@ -6,27 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
 from app.detector.model import EntryAsOf, RowAsOf, Rule, Seeded
 from app.errors import Fatal, Transient
+from app.partitioning import partition_of
 from app.rules.canonical import microseconds
 from app.settings import Settings
 from connectors.kafka.observations import encode_read, encode_seeded
+from connectors.kafka.reading import read_all
 from schemas import topics
 
-_POLL_MS: Final = 500
-
-
-@lru_cache(maxsize=1 << 12)
-def _partition_of(key: bytes, partitions: int) -> int:
-    """As Kafka's default partitioner; the row and the entry of a key come one after the other."""
-    return int(murmur2(key) & 0x7FFFFFFF) % partitions
+_partition_of = lru_cache(maxsize=1 << 12)(partition_of)
+"""The row and the entry of a key come one after the other."""
 
 
 class SeedLog:
@@ -95,7 +91,7 @@ class SeedLog:
         """The last state of every run of a rule that the topic still holds."""
         prefix = f"run|{rule}|".encode()
         newest: dict[bytes, bytes | None] = {}
-        async for record in self._read_all(self._status, self._partitions):
+        async for record in read_all(self._brokers, self._status, self._partitions):
             if record.key is not None and record.key.startswith(prefix):
                 newest[record.key] = record.value
         return [orjson.loads(value) for value in newest.values() if value is not None]
@@ -103,7 +99,7 @@ class SeedLog:
     async def followed_ledger(self) -> int | None:
         """Up to which ledger the poller has published the network; None before it has begun."""
         found: bytes | None = None
-        async for record in self._read_all(self._cursor, 1):
+        async for record in read_all(self._brokers, self._cursor, 1):
             if record.key == self._network.encode():
                 found = record.value
         return None if found is None else int(orjson.loads(found)["ledger"])
@@ -112,7 +108,7 @@ class SeedLog:
         """The last transition of every episode of a rule that is open now, by key."""
         prefix = f"{rule}|".encode()
         newest: dict[bytes, bytes | None] = {}
-        async for record in self._read_all(self._episodes, self._partitions):
+        async for record in read_all(self._brokers, self._episodes, self._partitions):
             if record.key is not None and record.key.startswith(prefix):
                 newest[record.key] = record.value
         found = [orjson.loads(value) for value in newest.values() if value is not None]
@@ -175,30 +171,6 @@ class SeedLog:
             await producer.stop()
             raise
         return producer
-
-    async def _read_all(self, topic: str, partitions: int) -> AsyncIterator[Any]:
-        """Every record up to the present end of a topic, partition by partition in order; of no group."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._brokers,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-        )
-        try:
-            await consumer.start()
-            places = [TopicPartition(topic, one) for one in range(partitions)]
-            consumer.assign(places)
-            ends = await consumer.end_offsets(places)
-            left = {place for place in places if ends[place] > 0}
-            while left:
-                for records in (await consumer.getmany(*left, timeout_ms=_POLL_MS)).values():
-                    for record in records:
-                        yield record
-                left = {place for place in left if await consumer.position(place) < ends[place]}
-        except KafkaError as error:
-            raise Transient("reading", topic, _said(error)) from error
-        finally:
-            await consumer.stop()
 
 
 def _said(error: KafkaError) -> str:

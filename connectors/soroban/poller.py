@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from app.clock import Clock
+from app.clock import Clock, sleep_unless
 from app.errors import DriftwatchError, Fatal, Transient
 from app.telemetry import get_logger
 from connectors.soroban import cursor as cursors
@@ -158,7 +158,7 @@ class Poller:
                 failures += 1
                 pause = self._trouble(failures, error, error.retry_after_s)
             self._show_lag(cursor.ledger)
-            await self._wait(pause, stop)
+            await sleep_unless(stop, pause, self._clock)
         return cursor
 
     def _trouble(self, failures: int, error: DriftwatchError, named_s: float | None) -> float:
@@ -361,15 +361,6 @@ class Poller:
         jitter = 0.5 + secrets.randbelow(500) / 1000
         doubled = min(self._pace.back_off_max_s, self._pace.back_off_s * 2.0 ** min(failures, 20)) * jitter
         return doubled if named_s is None else max(doubled, min(named_s, _RETRY_AFTER_MAX_S))
-
-    async def _wait(self, seconds: float, stop: asyncio.Event) -> None:
-        if seconds <= 0:
-            return
-        stopped = asyncio.ensure_future(stop.wait())
-        slept = asyncio.ensure_future(self._clock.sleep(seconds))
-        await asyncio.wait((stopped, slept), return_when=asyncio.FIRST_COMPLETED)
-        for waiting in (stopped, slept):
-            waiting.cancel()
 
 
 def _topics_of(scope: Scope) -> set[str] | None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from typing import Final
 
 from app.clock import Clock
 from app.detector.detector import Detector, Held
@@ -20,6 +18,7 @@ from app.stream.state import decode_key, decode_partition
 from app.sweep.patience import Patience
 from app.sweep.reading import BothSides
 from app.sweep.sides import value_of_rows
+from connectors.kafka.reading import read_all
 from connectors.postgres.reader import RowReader
 from connectors.soroban.as_of import EntrySource
 from connectors.soroban.rpc import Rpc
@@ -120,25 +119,11 @@ def _last_values(detector: Detector, state: KeyState | None) -> tuple[Value, Val
 async def _read_table(settings: Settings, table: str) -> dict[int, Rows]:
     """The newest row of each key, by partition."""
     topic = f"{settings.app_id}-{table}-changelog"
-    consumer: Any = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    await consumer.start()
     found: dict[int, Rows] = {}
-    try:
-        places = [TopicPartition(topic, one) for one in range(settings.partitions)]
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        left = {place for place in places if ends[place] > 0}
-        while left:
-            for place, records in (await consumer.getmany(timeout_ms=500)).items():
-                rows = found.setdefault(place.partition, {})
-                for record in records:
-                    if record.value is None:
-                        rows.pop(record.key, None)
-                    else:
-                        rows[record.key] = record.value
-            left = {place for place in left if await consumer.position(place) < ends[place]}
-    finally:
-        await consumer.stop()
+    async for record in read_all(settings.kafka, topic, settings.partitions):
+        rows = found.setdefault(record.partition, {})
+        if record.value is None:
+            rows.pop(record.key, None)
+        else:
+            rows[record.key] = record.value
     return found

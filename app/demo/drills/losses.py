@@ -15,12 +15,13 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from app.demo.credit_contract import borrower_address
 from app.demo.drills.stage import RULE, Stage
 from app.demo.lines import Line, Row
-from app.demo.rows import arguments, microseconds
+from app.demo.rows import arguments
 from app.demo.rpc.node import Replica
 from app.demo.score import parse_time
 from app.demo.world import Borrower
 from app.errors import Fatal
 from connectors.kafka.requests import ask_sweeps
+from connectors.soroban.times import micros_of
 from schemas.topics import DB_CHANGES
 
 COPIED: Final = 100_000
@@ -71,7 +72,7 @@ async def truncate(stage: Stage) -> Planted:
     async with stage.connection.transaction():
         await stage.connection.execute(_sql("truncate"))
         await stage.connection.execute(_sql("restore"), addresses)
-        at = microseconds(await stage.connection.fetchval(_sql("now")))
+        at = micros_of(await stage.connection.fetchval(_sql("now")))
     for victim in victims:
         victim.rows.add(at, None)
     return Planted(frozenset({"truncate"}), frozenset(addresses))
@@ -132,7 +133,7 @@ async def alter_type(stage: Stage) -> Planted:
     await stage.pause_load()
     async with stage.connection.transaction():
         await stage.connection.execute(_sql("alter_type"))
-        at = microseconds(await stage.connection.fetchval(_sql("now")))
+        at = micros_of(await stage.connection.fetchval(_sql("now")))
     drifting = set()
     for borrower in stage.world.borrowers:
         row = borrower.rows.at(at)

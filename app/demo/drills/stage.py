@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from typing import Any, Final, Self
 
 import asyncpg
-from aiokafka.partitioner import murmur2
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
@@ -27,6 +26,7 @@ from app.demo.world import SECOND_US, Borrower, World, WorldShape
 from app.errors import Fatal
 from app.native.child import free_port
 from app.native.supervisor import Service
+from app.partitioning import partition_of
 from app.rules import LoadedRule, load_rules
 from app.settings import Settings
 from app.sweep.sweep_run import OVER
@@ -180,7 +180,7 @@ class Stage:
     @staticmethod
     def partition_of(borrower: Borrower) -> int:
         """Where the records of a borrower stand."""
-        return int(murmur2(borrower.address.encode()) & 0x7FFFFFFF) % PARTITIONS
+        return partition_of(borrower.address.encode(), PARTITIONS)
 
     def spoil_row(self, borrower: Borrower) -> None:
         """Write a row that the chain never held."""

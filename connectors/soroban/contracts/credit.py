@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from app.errors import Poison
 from connectors.soroban import keys
+from connectors.soroban.contracts.plain import name_of, plain
 from connectors.soroban.keys import ContractData
 from connectors.soroban.scval import Decoded, field_of, integer_of
 
@@ -54,11 +55,11 @@ class CreditLine:
         pairs = found.value.get("map")
         if not isinstance(pairs, list):
             raise Poison("decoding", f"{self.entry} of {found.contract}", "it is no map")
-        value = {pair["key"]["symbol"]: _plain(pair["val"]) for pair in pairs if "symbol" in pair["key"]}
+        value = {pair["key"]["symbol"]: plain(pair["val"]) for pair in pairs if "symbol" in pair["key"]}
         missing = [name for name in _REQUIRED if value.get(name) is None]
         if missing:
             raise Poison("decoding", f"{self.entry} of {found.contract}", f"without {', '.join(missing)}")
-        value["status"] = _status(value["status"])
+        value["status"] = name_of(value["status"], STATUSES)
         value.setdefault("borrower", found.key.get("address"))
         return value
 
@@ -90,14 +91,3 @@ def _symbol(topics: Sequence[Decoded], place: int) -> str | None:
 def _key_of(value: Decoded | None) -> str | None:
     address = None if value is None else value.get("address")
     return address if isinstance(address, str) and address[0] in "GC" else None
-
-
-def _plain(value: Decoded) -> Any:
-    """What a field says without its type: numbers, texts and addresses as they are, the rest typed."""
-    ((tag, held),) = value.items()
-    return held if tag not in ("vec", "map", "error", "contract_instance", "xdr") else value
-
-
-def _status(number: Any) -> str:
-    known = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(STATUSES)
-    return STATUSES[number] if known else f"unknown:{number}"

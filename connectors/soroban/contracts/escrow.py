@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from app.errors import Poison
 from connectors.soroban import keys
+from connectors.soroban.contracts.plain import name_of, plain
 from connectors.soroban.keys import ContractData
 from connectors.soroban.scval import Decoded, field_of
 
@@ -77,19 +78,9 @@ class Escrow:
         pairs = None if held is None else held.get("map")
         if not isinstance(pairs, list):
             raise Poison("decoding", f"{self.entry} of {found.contract}", "its instance holds no escrow")
-        value = {pair["key"]["symbol"]: _plain(pair["val"]) for pair in pairs if "symbol" in pair["key"]}
+        value = {pair["key"]["symbol"]: plain(pair["val"]) for pair in pairs if "symbol" in pair["key"]}
         missing = [name for name in _REQUIRED if value.get(name) is None]
         if missing:
             raise Poison("decoding", f"{self.entry} of {found.contract}", f"without {', '.join(missing)}")
-        value["status"] = _status(value["status"])
+        value["status"] = name_of(value["status"], STATUSES)
         return value
-
-
-def _plain(value: Decoded) -> Any:
-    ((tag, held),) = value.items()
-    return held if tag not in ("vec", "map", "error", "contract_instance", "xdr") else value
-
-
-def _status(number: Any) -> str:
-    known = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(STATUSES)
-    return STATUSES[number] if known else f"unknown:{number}"
