@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -212,11 +211,11 @@ async def test_a_slot_dropped_while_streaming_ends_the_process_with_what_to_do(p
 async def test_a_worker_of_somebody_else_is_used_and_its_offset_wiped_each_time(place: Place) -> None:
     clock = SystemClock()
     kept: Counter[str] = Counter()
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         folder = place.folder / "somebody"
         worker = NativeConnect(resolve_jars(), place.kafka, folder, clock)
+        stack.push_async_callback(worker.stop)
         await worker.start()
-        stack.callback(lambda: os.kill(worker_pid(worker), signal.SIGKILL))
         for number in range(2):
             async with place.connector("--create-slot", DRIFTWATCH_CONNECT_URL=worker.url) as running:
                 await running.until_ready()
@@ -230,8 +229,3 @@ async def test_a_worker_of_somebody_else_is_used_and_its_offset_wiped_each_time(
             return set(kept) == {"G0", "G1"}
 
         await eventually(has_both, within=20, every=0.3)
-
-
-def worker_pid(worker: NativeConnect) -> int:
-    assert worker._child is not None
-    return worker._child.process.pid

@@ -43,6 +43,7 @@ async def run_command(
     finally:
         with suppress(ProcessLookupError):
             process.kill()
+        await process.wait()
     assert process.returncode is not None
     return Finished(process.returncode, out.decode(), err.decode())
 
