@@ -1,0 +1,1 @@
+"""What people work with: runs, exceptions and alerts, kept in PostgreSQL and told to others."""
