@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 
 from app.detector import left as left_side
@@ -13,6 +13,8 @@ from app.detector.keys import Changed, Held, Keys
 from app.detector.model import (
     INFINITY,
     SECOND,
+    UNKNOWN,
+    ClockReading,
     Control,
     Effect,
     EntryAsOf,
@@ -23,16 +25,22 @@ from app.detector.model import (
     Mark,
     Mute,
     Observation,
+    Resweep,
     RowAsOf,
     RowChange,
     Rule,
     Seeded,
     Side,
+    Unreadable,
+    Upgraded,
 )
+from app.detector.past import Loss, Sweep
 from app.detector.schedule import Schedule
+from app.detector.suspects import Suspects
 from app.detector.timeline import KeyState, limit_versions
+from app.detector.trust import Trust
 from app.detector.unverifiable import UnverifiableLog
-from app.detector.watermark import Loss, Sweep, Watermark
+from app.detector.watermark import Watermark
 
 __all__ = ["Changed", "Detector", "Held"]
 
@@ -44,7 +52,8 @@ class Detector:
     """Holds no clock and does no I/O: the same inputs give the same transitions in any arrival order.
 
     `from_empty`: the log begins at the birth of both histories (horizon minus infinity, value absent).
-    `held`: where the states of keys are that are not in memory. `confirmed` is told as `drift_confirmed`.
+    `held`: where the states of keys are that are not in memory. `confirmed`: "live" asks for a live read of
+    both sides before an episode opens; anything else opens at once, and is told as `drift_confirmed`.
     """
 
     def __init__(
@@ -60,11 +69,14 @@ class Detector:
         self.left = Watermark(Side.LEFT, from_empty=from_empty)
         self.right = Watermark(Side.RIGHT, from_empty=from_empty)
         self.verified_through = -INFINITY
+        self.trust = Trust(rule, self.left, self.right)
         self.keys = Keys(self.left, self.right, held)
         self.mutes: list[Mute] = []
+        self._events = (0, 0)
         self._schedule = Schedule()
         self._teller = Teller(rule, confirmed)
-        self._judge = Judge(rule, self._teller, self.keys, self._schedule, log)
+        self.suspects = Suspects(rule, self.keys, confirmed)
+        self._judge = Judge(self._teller, self.keys, self._schedule, self.suspects, log)
         self._before = rule.window.lead_us + rule.window.skew_us
         self._after = rule.window.lag_us + rule.window.skew_us
 
@@ -83,8 +95,15 @@ class Detector:
             left_side.hold_read(self.keys.left_of(observation.key), observation, self.left)
             self.keys.changed.left.add(observation.key)
             self._schedule.put(observation.key, observation.read_at)
+            self.suspects.note_read(observation.key)
         elif isinstance(observation, EntryAsOf):
             self._hold_read(observation)
+            self.suspects.note_read(observation.key)
+            if observation.value == UNKNOWN:
+                what = "an entry cannot be read by the contract's decoder"
+                return self.trust.see_unreadable(
+                    Unreadable(self.rule.id, Side.RIGHT, observation.read_at, what)
+                )
         else:
             assert_never(observation)
         return []
@@ -92,14 +111,19 @@ class Detector:
     def advance(self, mark: Mark) -> list[Effect]:
         """Move a side's watermark and judge every key that is due at or before T; others cost nothing."""
         watermark = self._watermark_of(mark.side)
-        past = len(watermark.past)
+        past, before = len(watermark.past), (self.left.at, self.right.at)
         effects: list[Effect] = [self._tell_loss(gap) for gap in watermark.advance(mark)]
         if len(watermark.past) > past:
             self._look_again(watermark)
+        effects += self.trust.see_mark(mark, before)
+        self._note_losses()
         self._judge_due(effects)
+        self._look_at(self.suspects.answering, effects)
         return effects
 
     def _judge_due(self, effects: list[Effect]) -> None:
+        if self.trust.is_blind:
+            return
         through = min(self.left.at, self.right.at - self._before)
         if through > self.verified_through:
             self.verified_through = through
@@ -108,8 +132,19 @@ class Detector:
                 for key in self._schedule.take_due(through):
                     self._judge.judge(key, through, effects)
 
+    def _look_at(self, keys: Iterable[str], effects: list[Effect]) -> None:
+        """Once more at keys of which something was learned about what is judged already."""
+        self._teller.decided = (self.verified_through, self.left.at, self.right.at)
+        for key in sorted(keys):
+            self._judge.judge(key, self.verified_through, effects)
+
     def control(self, record: Control) -> list[Effect]:
-        """A seed that finished, a declared loss of input, or a mute."""
+        """A seed that finished, a declared loss of input, a mute, or what is known of clocks and forms."""
+        effects = self._take_control(record)
+        self._note_losses()
+        return effects
+
+    def _take_control(self, record: Control) -> list[Effect]:
         if isinstance(record, Gap):
             watermark = self._watermark_of(record.side)
             effects: list[Effect] = [self._tell_loss(gap) for gap in watermark.lose(record)]
@@ -121,11 +156,30 @@ class Detector:
             watermark.seed(record)
             if len(watermark.past) > past:
                 self._look_again(watermark)
-        elif isinstance(record, Mute):
+            return self.trust.see_seeded()
+        if isinstance(record, Mute):
             self._mute(record)
+        elif isinstance(record, ClockReading):
+            return self.trust.see_reading(record)
+        elif isinstance(record, Unreadable):
+            return self.trust.see_unreadable(record)
+        elif isinstance(record, Upgraded):
+            return [Resweep(self.rule.id, "upgrade", record.at)]
         else:
             assert_never(record)
         return []
+
+    def _note_losses(self) -> None:
+        """Was something lost, or made up for, since the last call?"""
+        events = (len(self.left.past), len(self.right.past))
+        if events != self._events:
+            self._events = events
+            lost = [isinstance(each.past.last, Loss) for each in (self.left, self.right) if each.past]
+            self._judge.one_sided.lose(is_lost=any(lost))
+
+    def count_unverifiable(self, held: int) -> int:
+        """How many of all keys that are held have a newest piece on a side that is unknown."""
+        return self._judge.one_sided.count(held)
 
     def _watermark_of(self, side: Side) -> Watermark:
         return self.left if side is Side.LEFT else self.right
@@ -136,7 +190,7 @@ class Detector:
         for key in self._judge.one_sided:
             self._schedule.put(key, self.verified_through + 1)
         self._judge.one_sided.clear()
-        if isinstance(watermark.past[-1], Sweep) and any(isinstance(event, Loss) for event in watermark.past):
+        if isinstance(watermark.past.last, Sweep) and watermark.past.losses:
             for number, key in enumerate(self.keys.every()):
                 self._schedule.put(key, self.verified_through + 1 + number % SPREAD * SECOND)
 
@@ -151,8 +205,11 @@ class Detector:
             self._schedule.put(key, max(mute.from_us, self.verified_through + 1))
 
     def tick(self, now_us: int) -> list[Effect]:
-        """Processing time passes: which sides have fallen silent or speak again."""
-        return [*self.left.tick(self.rule, now_us), *self.right.tick(self.rule, now_us)]
+        """Processing time passes: which sides have fallen silent or speak again, and which suspects have
+        waited for too long. What that changes is durable before the next call."""
+        effects: list[Effect] = [*self.left.tick(self.rule, now_us), *self.right.tick(self.rule, now_us)]
+        self._look_at(self.suspects.tick(now_us), effects)
+        return effects
 
     def finish_log(self) -> None:
         """No more input follows: what is unknown still is in the log without an end."""
@@ -164,6 +221,11 @@ class Detector:
         """The keys whose state must be made durable; afterwards none are."""
         changed, self.keys.changed = self.keys.changed, Changed(set(), set(), set())
         return changed
+
+    @property
+    def has_changed(self) -> bool:
+        """Must any key's state be made durable?"""
+        return any(self.keys.changed)
 
     def step_done(self) -> list[Effect]:
         """All that was changed is durable now: delete the records that waited for it, let go of cold
@@ -181,6 +243,8 @@ class Detector:
         """Hold a state again, and look at it at the next mark."""
         self.keys.live[key] = state
         self.schedule(key)
+        if state.suspect is not None:
+            self.suspects.restore(key)
 
     def schedule(self, key: str) -> None:
         """Look at a key at the next mark (after recovery: every key that is not quiet)."""
@@ -192,16 +256,21 @@ class Detector:
 
     def partition_state(self) -> list[object]:
         """What must be durable beside the keys, in plain types; written after them."""
-        return [self.left.plain(), self.right.plain(), [list(mute) for mute in self.mutes]]
+        held_at = self.verified_through if self.trust.is_blind else None
+        mutes = [list(mute) for mute in self.mutes]
+        return [self.left.plain(), self.right.plain(), mutes, self.trust.clocks.plain(), [held_at]]
 
     def restore_partition(self, state: Sequence[Sequence[object]]) -> None:
         """The opposite of `partition_state`; T follows from the watermarks."""
-        left, right, mutes = state
+        left, right, mutes, clocks, [held_at] = state
+        self.trust.clocks.restore(clocks)
         self.left.restore(left)
         self.right.restore(right)
         self.mutes = [Mute(*mute) for mute in mutes]  # type: ignore[misc]
         self._judge.comparison.exemptions += self.mutes
-        self.verified_through = min(self.left.at, self.right.at - self._before)
+        through = min(self.left.at, self.right.at - self._before)
+        self.verified_through = held_at if isinstance(held_at, int) else through
+        self._note_losses()
 
     @property
     def states(self) -> dict[str, KeyState]:

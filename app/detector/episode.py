@@ -73,6 +73,7 @@ class Teller:
 
     def __init__(self, rule: Rule, confirmed: str) -> None:
         self.rule, self.confirmed = rule, confirmed
+        """How what is opened next was confirmed."""
         self.decided = (0, 0, 0)
         """Decided through, left and right watermark (µs): the headers of what is told next."""
 
@@ -86,11 +87,19 @@ class Teller:
         if self._reopens(record, segment.start) and record is not None:
             record.state, record.since, record.until = "open", segment.start, None
             record.flaps += 1
-            record.is_doubted = False
+            record.is_doubted, record.confirmed = False, self.confirmed
             return self._tell(key, record, "reopened", segment, differences_of(self.rule, segment, []))
-        episode = derive_id(self.rule.id, key, segment.start)
+        episode = self.episode_at(key, state, segment.start)
         state.record = record = EpisodeRecord(segment.start, "open", episode, segment.start)
+        record.confirmed = self.confirmed
         return self._tell(key, record, "opened", segment, differences_of(self.rule, segment, []))
+
+    def episode_at(self, key: str, state: KeyState, start: int) -> str:
+        """The id of the episode to which a stretch belongs that begins then."""
+        record = state.record
+        if record is not None and self._reopens(record, start):
+            return record.episode
+        return derive_id(self.rule.id, key, start)
 
     def _reopens(self, record: EpisodeRecord | None, at: int) -> bool:
         return record is not None and record.until is not None and at - record.until <= self.rule.reopen_us
@@ -138,7 +147,7 @@ class Teller:
             "drift_decided_through": decided,
             "drift_watermark_left": left,
             "drift_watermark_right": right,
-            "drift_confirmed": self.confirmed,
+            "drift_confirmed": record.confirmed,
         }
         ce_id = derive_id(record.episode, sequence)
         return Transition(ce_id, f"drift.mismatch.{transition}", format_time(segment.start), headers, value)

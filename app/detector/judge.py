@@ -8,14 +8,26 @@ from typing import Final
 from app.detector import left as left_side
 from app.detector import right as right_side
 from app.detector.episode import Teller
+from app.detector.join import join_rows
 from app.detector.keys import Keys
-from app.detector.model import ABSENT, INFINITY, UNKNOWN, Effect, EpisodeForgotten, Incident, Rule, Side
+from app.detector.model import (
+    ABSENT,
+    INFINITY,
+    UNKNOWN,
+    Effect,
+    EntryAsOf,
+    EpisodeForgotten,
+    Incident,
+    RowAsOf,
+    Side,
+)
 from app.detector.right import find_unsettled
 from app.detector.schedule import Schedule
 from app.detector.segments import OK, UNVERIFIABLE, Comparison, Segment, find_cover, find_segments
-from app.detector.stretches import Drifting, find_turns
+from app.detector.stretches import Drifting, Verdicts, Walk, find_turns
+from app.detector.suspects import Suspects
 from app.detector.timeline import KeyState, Piece, RowState, forget_versions, merge_rows
-from app.detector.unverifiable import UnverifiableLog
+from app.detector.unverifiable import UnknownKeys, UnverifiableLog
 
 KEPT_UNTIL_SEEDED: Final = 64
 """So many versions of a key wait for the seed of its other side: what they show then does not depend on when
@@ -28,11 +40,12 @@ class Judge:
     """Judges keys of one rule. Nothing before a key's horizons and its record's date is judged twice."""
 
     def __init__(
-        self, rule: Rule, teller: Teller, keys: Keys, schedule: Schedule, log: UnverifiableLog | None
+        self, teller: Teller, keys: Keys, schedule: Schedule, suspects: Suspects, log: UnverifiableLog | None
     ) -> None:
-        self.rule, self.teller, self.keys, self.schedule, self.log = rule, teller, keys, schedule, log
-        self.comparison = Comparison(rule)
-        self.one_sided: set[str] = set()
+        self.rule, self.teller, self.keys, self.schedule, self.log = teller.rule, teller, keys, schedule, log
+        self.suspects = suspects
+        self.comparison = Comparison(teller.rule)
+        self.one_sided = UnknownKeys()
         """Keys of which a side is unknown for want of a seed: looked at again once it is seeded."""
         self._buried: list[tuple[str, int]] = []
 
@@ -44,7 +57,7 @@ class Judge:
         if (state.left is not None and state.left.waiting) or (
             state.right is not None and state.right.waiting
         ):
-            self._settle_reads(key, state, through, effects)
+            self._settle_reads(key, state, effects)
             if state.right is not None:
                 end = min(end, find_unsettled(state.right) - self.comparison.before)
         judged = _judged_through(state)
@@ -58,14 +71,16 @@ class Judge:
             judged, cover = self._look_closer(key, state, sides, (judged, end), effects)
         else:
             judged = end
+            self.suspects.follow(key, state, judged, None)
         if state.record is not None and state.record.judged != judged:
             state.record.judged = judged
             self.keys.changed.records.add(key)
         keeps = key in self.one_sided and len(sides[0]) + len(sides[1]) <= KEPT_UNTIL_SEEDED
         if not keeps:
             self._forget_versions(key, state, judged)
-        due = cover if state.record is None else min(cover, self._bury(key, state, judged))
-        self._plan(key, state, due, through, keeps)
+        if state.suspect is None:
+            due = cover if state.record is None else min(cover, self._bury(key, state, judged))
+            self._plan(key, state, due, through, keeps)
 
     def note_open_ends(self) -> None:
         """What could not be judged and is unknown still has no end yet, however long nobody has looked."""
@@ -91,26 +106,44 @@ class Judge:
         self._buried.clear()
         return effects
 
-    def _settle_reads(self, key: str, state: KeyState, through: int, effects: list[Effect]) -> None:
+    def _settle_reads(self, key: str, state: KeyState, effects: list[Effect]) -> None:
         """Settle the reads whose marks have come. One that falls into a loss proves nothing: what it saw may
         have changed unheard a moment later."""
         left, right, keys = state.left, state.right, self.keys
-        if left is not None and left.waiting:
-            for row in [read for read in left.waiting if read.read_at <= through]:
+        if left is not None:
+            for row in [read for read in left.waiting if read.read_at <= keys.left.at]:
                 left.waiting.remove(row)
                 keys.changed.left.add(key)
-                if keys.left.has_lost(row.read_at):
-                    keys.count("as_of_inconclusive")
-                elif left_side.settle_read(left, row, keys.left, keys.count):
-                    effects.append(self._as_of(key, Side.LEFT, row.read_at, "row is not what was held"))
-        if right is not None and right.waiting:
+                self._settle_row(key, state, row, effects)
+        if right is not None:
             for entry in [read for read in right.waiting if read.read_at <= keys.right.at]:
                 right.waiting.remove(entry)
                 keys.changed.right.add(key)
-                if keys.right.has_lost(entry.read_at):
-                    keys.count("as_of_inconclusive")
-                elif right_side.settle_read(right, entry, keys.count):
-                    effects.append(self._as_of(key, Side.RIGHT, entry.read_at, "entry is not what was held"))
+                self._settle_entry(key, state, entry, effects)
+
+    def _settle_row(self, key: str, state: KeyState, read: RowAsOf, effects: list[Effect]) -> None:
+        settled = left_side.INCONCLUSIVE
+        if self.keys.left.has_lost(read.read_at):
+            self.keys.count("as_of_inconclusive")
+        elif state.left is not None:
+            settled = left_side.settle_read(state.left, read, self.keys.left, self.keys.count)
+        if settled.is_lost:
+            effects.append(self._as_of(key, Side.LEFT, read.read_at, "row is not what was held"))
+        if state.suspect is not None:
+            state.suspect.note_row(read, is_conclusive=settled.is_conclusive)
+            self.keys.changed.records.add(key)
+
+    def _settle_entry(self, key: str, state: KeyState, read: EntryAsOf, effects: list[Effect]) -> None:
+        settled = left_side.INCONCLUSIVE
+        if self.keys.right.has_lost(read.read_at):
+            self.keys.count("as_of_inconclusive")
+        elif state.right is not None:
+            settled = right_side.settle_read(state.right, read, self.keys.count)
+        if settled.is_lost:
+            effects.append(self._as_of(key, Side.RIGHT, read.read_at, "entry is not what was held"))
+        if state.suspect is not None and settled.is_conclusive:
+            state.suspect.note_entry(read)
+            self.keys.changed.records.add(key)
 
     def _as_of(self, key: str, side: Side, at: int, detail: str) -> Incident:
         self.keys.count("lost")
@@ -122,7 +155,10 @@ class Judge:
         right: Sequence[Piece] = self.keys.right.unheard
         if state.left is not None and state.left.rows:
             others = self.keys.left.unheard if state.left.others is None else state.left.others
-            left = merge_rows(state.left.rows, others)
+            joined = self.rule.joined
+            left = (
+                join_rows(state.left.rows, others, joined) if joined else merge_rows(state.left.rows, others)
+            )
         elif state.left is not None and state.left.others is not None:
             left = state.left.others
         if state.right is not None:
@@ -144,17 +180,12 @@ class Judge:
         record = state.record
         is_open = record is not None and record.state == "open"
         if record is not None and is_open and not record.is_doubted:
-            record.is_doubted = self._is_unknown_at(key, sides, record.since)
+            record.is_doubted = self._is_doubtful(key, state, sides, record.since)
             if record.is_doubted:
                 self.keys.changed.records.add(key)
-        verdicts = find_turns(self.rule, segments, is_open=is_open, end=span[1], later=later)
-        for turn in verdicts.turns:
-            tell = self.teller.drifting if type(turn) is Drifting else self.teller.in_sync
-            told = tell(key, state, turn.segment)
-            if told is not None:
-                self.keys.count(str(told.value["transition"]))
-                self.keys.changed.records.add(key)
-                effects.append(told)
+        self.teller.confirmed, through = self.suspects.find_confirmation(state)
+        verdicts = find_turns(self.rule, segments, Walk(is_open, span[1], later, through))
+        self._tell_turns(key, state, verdicts, effects)
         exempt = (
             self._count_exempt(key, sides, segments, verdicts.judged) if self.comparison.exemptions else 0
         )
@@ -168,11 +199,30 @@ class Judge:
             self.keys.open.pop(key, None)
         return verdicts.judged, verdicts.later
 
-    def _is_unknown_at(self, key: str, sides: Sides, at: int) -> bool:
-        """Was an instant that had been judged proven unknown since? False where it is forgotten."""
+    def _tell_turns(self, key: str, state: KeyState, verdicts: Verdicts, effects: list[Effect]) -> None:
+        """Transitions first; then the question about the stretch that cannot be told yet."""
+        for turn in verdicts.turns:
+            tell = self.teller.drifting if type(turn) is Drifting else self.teller.in_sync
+            told = tell(key, state, turn.segment)
+            if told is not None:
+                self.keys.count(str(told.value["transition"]))
+                self.keys.changed.records.add(key)
+                effects.append(told)
+        was_suspect = state.suspect is not None
+        if self.suspects.follow(key, state, verdicts.judged, verdicts.suspect) and state.suspect is not None:
+            episode = self.teller.episode_at(key, state, state.suspect.since)
+            effects.append(self.suspects.ask(key, state.suspect, episode))
+        elif was_suspect and state.suspect is None and not verdicts.turns:
+            self.keys.count("withdrawn")
+
+    def _is_doubtful(self, key: str, state: KeyState, sides: Sides, at: int) -> bool:
+        """Was an instant that had been judged as drift proven unknown, or in sync, since? False where it is
+        forgotten."""
         if sides[0][0][0] > at:
             return False
         [segment], _ = find_segments(self.comparison, key, *sides, (at, at + 1))
+        if segment.kind == OK:
+            return segment.mask == 0 and state_horizon(state) <= at
         return segment.kind == UNVERIFIABLE
 
     def _count_exempt(self, key: str, sides: Sides, segments: Sequence[Segment], judged: int) -> int:

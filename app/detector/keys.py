@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from app.detector.past import Loss, lay_loss, lay_sweep, shorten
 from app.detector.timeline import KeyState, LeftState, RightState
-from app.detector.watermark import Loss, Watermark, lay_loss, lay_sweep
+from app.detector.watermark import Watermark
 
 LIVE_STATES: Final = 10_000
 """How many decoded key states stay in memory between steps where they can be fetched again."""
@@ -101,7 +102,7 @@ class Keys:
 
     def _lay_left(self, left: LeftState) -> None:
         """A row with a read that waits has been met by the sweep."""
-        for event in self.left.past[left.laid :]:
+        for event in self.left.past.since(left.laid):
             if isinstance(event, Loss):
                 for row in left.rows.values():
                     row.versions = lay_loss(row.versions, event)
@@ -114,10 +115,11 @@ class Keys:
                     lay_sweep(row.versions, event.through)
             if left.others is not None:
                 lay_sweep(left.others, event.since)
+        left.others = None if left.others is None else shorten(left.others)
         left.laid = len(self.left.past)
 
     def _lay_right(self, right: RightState) -> None:
-        for event in self.right.past[right.laid :]:
+        for event in self.right.past.since(right.laid):
             if isinstance(event, Loss):
                 right.versions = lay_loss(right.versions, event)
                 right.position = -1 if event.ends_epoch else right.position

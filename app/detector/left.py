@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from app.detector.model import ABSENT, INFINITY, UNKNOWN, RowAsOf, RowChange
 from app.detector.timeline import LeftState, RowState, Version, insert, is_visible
@@ -10,6 +11,17 @@ from app.detector.watermark import Watermark
 
 Count = Callable[[str], None]
 """Counts one occurrence by name."""
+
+
+class Settled(NamedTuple):
+    """What comparing an as-of read with what is held came to. `is_conclusive`: the read could be compared."""
+
+    is_lost: bool
+    is_conclusive: bool
+
+
+CONFIRMED = Settled(is_lost=False, is_conclusive=True)
+INCONCLUSIVE = Settled(is_lost=False, is_conclusive=False)
 
 
 def apply_change(
@@ -52,22 +64,20 @@ def hold_read(left: LeftState, read: RowAsOf, watermark: Watermark) -> None:
         left.rows[read.row] = RowState(-1, watermark.unheard[:])
 
 
-def settle_read(left: LeftState, read: RowAsOf, watermark: Watermark, count: Count) -> bool:
-    """Compare what a snapshot saw with what is held for it; True where the read proves lost input.
+def settle_read(left: LeftState, read: RowAsOf, watermark: Watermark, count: Count) -> Settled:
+    """Compare what a snapshot saw with what is held for it: whether the read proves lost input.
 
-    Where the snapshot saw none (`read.row` None), every row of the key is meant, heard of or not. Call once
-    the watermark has passed `read.read_at`.
+    Where the snapshot saw none (`read.row` None), every row of the key but `read.besides` is meant, heard of
+    or not. Call once the watermark has passed `read.read_at`.
     """
     if read.row is None:
         _settle_others(left, read, watermark)
-    lost = False
-    for row in _rows_meant(left, read):
-        lost = _check_row(row, read, count) or lost
-    return lost
+    found = [_check_row(row, read, count) for row in _rows_meant(left, read)]
+    return Settled(any(each.is_lost for each in found), all(each.is_conclusive for each in found))
 
 
 def _settle_others(left: LeftState, read: RowAsOf, watermark: Watermark) -> None:
-    """No row at all: those never heard of are absent from the read on, where they were unknown."""
+    """No other row: those never heard of are absent from the read on, where they were unknown."""
     held = left.others if left.others is not None else watermark.unheard
     if held[-1].value == UNKNOWN and held[-1].at < read.read_at:
         left.others = [*held, Version(read.read_at, -1, ABSENT, None)]
@@ -75,12 +85,12 @@ def _settle_others(left: LeftState, read: RowAsOf, watermark: Watermark) -> None
 
 def _rows_meant(left: LeftState, read: RowAsOf) -> Iterator[RowState]:
     if read.row is None:
-        yield from left.rows.values()
+        yield from (row for row_id, row in left.rows.items() if row_id not in read.besides)
     elif read.row in left.rows:
         yield left.rows[read.row]
 
 
-def _check_row(row: RowState, read: RowAsOf, count: Count) -> bool:
+def _check_row(row: RowState, read: RowAsOf, count: Count) -> Settled:
     versions = row.versions
     value = ABSENT if read.row is None else read.value
     i = len(versions) - 1
@@ -88,25 +98,25 @@ def _check_row(row: RowState, read: RowAsOf, count: Count) -> bool:
         i -= 1
     if i < 0:
         count("as_of_inconclusive")
-        return False
+        return INCONCLUSIVE
     held = versions[i]
     if held.value == value:
         count("as_of_confirmed")
-        return False
+        return CONFIRMED
     until = versions[i + 1].at if i + 1 < len(versions) else INFINITY
     is_lost = held.value != UNKNOWN
     if is_lost and until <= read.read_at:
         # the clocks of two commits may stand the wrong way round, and the later one then takes the place of
         # the earlier one: the version that the snapshot saw may be one that is not held
         count("as_of_inconclusive")
-        return False
+        return INCONCLUSIVE
     if is_lost:
         versions[i] = held._replace(value=UNKNOWN)
     at = max(read.read_at, held.at + 1)
     if at < until:
         versions.insert(i + 1, Version(at, held.position, value, None))
     count("as_of_repaired" if is_lost else "as_of_learned")
-    return is_lost
+    return Settled(is_lost, is_conclusive=True)
 
 
 def _is_seen(version: Version, read: RowAsOf) -> bool:

@@ -121,8 +121,12 @@ class Rule:
     hysteresis_us: int = 0
     reopen_us: int = 600 * SECOND
     blind_after_us: int = 60 * SECOND
+    confirm_us: int | None = 10 * SECOND
+    """How long a live read of both sides is waited for before an episode opens; None: never ask for one."""
     retain_us: int = 7 * 86_400 * SECOND
     """How long the state of a key that is absent on both sides is kept: the source topics' retention."""
+    joined: tuple[int, ...] = ()
+    """The fields, by index, that rows of a joined table give; empty: the left side is one table."""
     left_source: str | None = None
     right_source: str | None = None
     """Names of the sources that feed the sides; None: the only one there is."""
@@ -189,7 +193,8 @@ class Snapshot(NamedTuple):
 
 
 class RowAsOf(NamedTuple):
-    """A row as a snapshot saw it (seed, sweep, confirm). `row` None: the snapshot saw no row under the key.
+    """A row as a snapshot saw it (seed, sweep, confirm). `row` None: the snapshot saw no row under the key
+    but `besides`.
 
     Waits for a mark of its source later than `read_at`; then it confirms what is held, or proves lost input.
     """
@@ -200,6 +205,7 @@ class RowAsOf(NamedTuple):
     value: Value
     snapshot: Snapshot
     read_at: int
+    besides: tuple[RowId, ...] = ()
 
 
 class EntryAsOf(NamedTuple):
@@ -223,7 +229,8 @@ class Mark(NamedTuple):
     partition.
 
     `ledger` and `from_ledger`: right marks only. The mark speaks of the ledgers `from_ledger` to `ledger`;
-    one that does not join the mark before is lost input.
+    one that does not join the mark before is lost input. `told_at`: when it was written, by the clock of
+    whoever wrote it, where that is known; no verdict depends on it but that the sides' clocks agree.
     """
 
     side: Side
@@ -232,6 +239,7 @@ class Mark(NamedTuple):
     epoch: str | None = None
     ledger: int | None = None
     from_ledger: int | None = None
+    told_at: int | None = None
 
 
 class Seeded(NamedTuple):
@@ -273,7 +281,32 @@ class Mute(NamedTuple):
     reason: str
 
 
-Control: TypeAlias = Seeded | Gap | Mute
+class ClockReading(NamedTuple):
+    """The clock of a left source less ours, compared directly."""
+
+    source: str | None
+    offset_us: int
+
+
+class Unreadable(NamedTuple):
+    """Rows or entries have not the form that the rule reads, seen at `at`: a column is gone, a contract got
+    other code. On the left the whole side is unknown from then on; on the right what was not readable is.
+    Ends with a complete reading that began later."""
+
+    rule: str
+    side: Side
+    at: int
+    detail: str
+
+
+class Upgraded(NamedTuple):
+    """The contract of a rule got other code, which may have rewritten what it holds without an event."""
+
+    rule: str
+    at: int
+
+
+Control: TypeAlias = Seeded | Gap | Mute | ClockReading | Unreadable | Upgraded
 Input: TypeAlias = Observation | Mark | Control
 
 # ---- effects
@@ -312,13 +345,35 @@ class Incident(NamedTuple):
     detail: str
 
 
+class Confirm(NamedTuple):
+    """Both sides of a key are to be read live before its episode is told: rows after `not_before_us`, the
+    entry at `not_before_ledger` or later, absences too. Answered by `RowAsOf` (one without a row ends them)
+    and `EntryAsOf`."""
+
+    rule: str
+    key: str
+    episode: str
+    not_before_us: int
+    not_before_ledger: int
+
+
 class Blind(NamedTuple):
     """A side's watermark stopped for longer than its limit (`since_us` processing time), or moves again
-    (None)."""
+    (None). With the cause `clock`: the clocks of both sides are further apart than `skew` (`since_us` event
+    time), or agree again."""
 
     rule: str
     side: Side
     since_us: int | None
+    cause: str = "silent"
 
 
-Effect: TypeAlias = Transition | EpisodeForgotten | Incident | Blind
+class Resweep(NamedTuple):
+    """Both sides of the rule must be read again, though no input is known to be lost."""
+
+    rule: str
+    cause: str
+    at_us: int
+
+
+Effect: TypeAlias = Transition | EpisodeForgotten | Incident | Confirm | Blind | Resweep

@@ -24,7 +24,10 @@ class Panel:
         if type(message) is Gap:
             fed = [detector for detector in self.detectors.values() if _is_fed(detector, message)]
             return [effect for detector in fed for effect in detector.control(message)]
-        if type(message) is Seeded or type(message) is Mute:
+        if type(message) is ClockReading:
+            fed = [each for each in self.detectors.values() if each.rule.left_source in (None, message.source)]
+            return [effect for detector in fed for effect in detector.control(message)]
+        if type(message) in _OF_A_RULE:
             found = self.detectors.get(message.rule)
             return found.control(message) if found is not None else []
         concerned = self.detectors.get(message.rule)  # type: ignore[union-attr]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from app.detector.left import Count
+from app.detector.left import CONFIRMED, INCONCLUSIVE, Count, Settled
 from app.detector.model import ABSENT, INFINITY, UNKNOWN, EntryAsOf, EntryEvent, EntryRead
 from app.detector.timeline import RightState, Version
 from app.detector.watermark import Watermark
@@ -145,16 +145,16 @@ def find_unsettled(right: RightState) -> int:
     return first
 
 
-def settle_read(right: RightState, read: EntryAsOf, count: Count) -> bool:
-    """Compare what an entry was from its modification to `read_ledger` with what is held; True where that
-    proves lost input. Never moves the position."""
+def settle_read(right: RightState, read: EntryAsOf, count: Count) -> Settled:
+    """Compare what an entry was from its modification to `read_ledger` with what is held: whether that proves
+    lost input. Never moves the position."""
     versions = right.versions
     i = len(versions) - 1
     while i >= 0 and (versions[i].position > read.read_ledger or versions[i].at > read.read_at):
         i -= 1
     if i < 0:
         count("as_of_inconclusive")
-        return False
+        return INCONCLUSIVE
     held = versions[i]
     if held.value == UNKNOWN and held.trace is not None:
         is_dated = read.modified_ledger >= 0 and read.value != ABSENT
@@ -162,19 +162,19 @@ def settle_read(right: RightState, read: EntryAsOf, count: Count) -> bool:
         if fill_unknown(right, read._replace(modified_ledger=modified)) is not None:
             count("as_of_learned")
             right.certain = max(right.certain, read.read_at)
-            return False
+            return CONFIRMED
     if held.value == read.value:
         if i == len(versions) - 1:
             right.certain = max(right.certain, read.read_at)
         silent = _find_silent(right, read)
         if silent is None:
             count("as_of_confirmed")
-            return False
+            return CONFIRMED
         i = silent
     is_lost = versions[i].value != UNKNOWN
     _begin(right, read, i)
     count("as_of_repaired" if is_lost else "as_of_learned")
-    return is_lost
+    return Settled(is_lost, is_conclusive=True)
 
 
 def _find_silent(right: RightState, read: EntryAsOf) -> int | None:

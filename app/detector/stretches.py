@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from app.detector.model import Rule
+from app.detector.model import INFINITY, Rule
 from app.detector.segments import BAD, OK, UNVERIFIABLE, Segment
 
 
@@ -24,31 +24,46 @@ class InSync(NamedTuple):
 
 class Verdicts(NamedTuple):
     """What the segments mean. `judged`: all instants before it are decided; `later`: the next instant at
-    which a silent key can change; `transient`: violations shorter than `min`."""
+    which a silent key can change; `transient`: violations shorter than `min`; `suspect`: where the stretch
+    begins that must be confirmed first."""
 
     turns: list[Drifting | InSync]
     judged: int
     later: int
     transient: int
+    suspect: int | None = None
 
 
-def find_turns(rule: Rule, segments: Sequence[Segment], *, is_open: bool, end: int, later: int) -> Verdicts:
+class Walk(NamedTuple):
+    """How the segments are walked: with an episode open or not, up to `end`; `later`: the next instant after
+    it at which one may change. A stretch that begins after `confirmed_through` is not told yet."""
+
+    is_open: bool
+    end: int
+    later: int
+    confirmed_through: int = INFINITY
+
+
+def find_turns(rule: Rule, segments: Sequence[Segment], how: Walk) -> Verdicts:
     """Drop stretches shorter than `min`; join across gaps shorter than `hysteresis`; leave what is not
     decided yet unjudged: no pending state is needed (detector.md section 3)."""
-    walk = _Walk(rule, segments, is_open)
+    walk = _Walk(rule, segments, how)
     undecided = walk.run()
     if undecided is None:
-        return Verdicts(walk.turns, end, later, walk.transient)
+        return Verdicts(walk.turns, how.end, how.later, walk.transient)
     since, wait = undecided
-    return Verdicts(walk.turns, since, min(later, since + wait - 1), walk.transient)
+    later = min(how.later, since + wait - 1)
+    return Verdicts(walk.turns, since, later, walk.transient, walk.suspect)
 
 
 class _Walk:
     """One pass over the segments. `running`: a bad segment now continues a stretch judged long enough."""
 
-    def __init__(self, rule: Rule, segments: Sequence[Segment], is_open: bool) -> None:
+    def __init__(self, rule: Rule, segments: Sequence[Segment], how: Walk) -> None:
         self.minimum, self.hysteresis = rule.window.min_us, rule.hysteresis_us
-        self.segments, self.is_open, self.running = segments, is_open, is_open
+        self.segments, self.is_open, self.running = segments, how.is_open, how.is_open
+        self.confirmed_through = how.confirmed_through
+        self.suspect: int | None = None
         self.turns: list[Drifting | InSync] = []
         self.transient = 0
 
@@ -78,13 +93,17 @@ class _Walk:
         return None
 
     def _drift(self, i: int) -> int | None:
-        """The index after a bad run; None: not decided yet, it may still become long enough."""
+        """The index after a bad run; None: not decided yet, it may still become long enough, or it must be
+        confirmed."""
         j = self._end_of_bad(i)
         if not self.running and self.segments[j - 1].until - self.segments[i].start < self.minimum:
             if j == len(self.segments):
                 return None
             self.transient += 1
             return j
+        if not self.is_open and self.segments[i].start > self.confirmed_through:
+            self.suspect = self.segments[i].start
+            return None
         self.turns += [Drifting(segment) for segment in self.segments[i:j]]
         self.is_open = self.running = True
         return j

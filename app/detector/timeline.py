@@ -104,14 +104,54 @@ class RightState:
         self.waiting: list[EntryAsOf] = []
 
 
+class Suspect:
+    """A stretch that begins at `since` and is not told before both sides were read live, or the time is up.
+
+    Nothing from `since` on is judged meanwhile, so what the reads prove counts. A read answers when it is not
+    older than `not_before` (left: time, right: ledger); `left_at` and `right_at`: when the answer was read.
+    `spoiled_at`: the time of the newest read of a row that could not be compared; it answers nothing.
+    """
+
+    __slots__ = ("is_timed_out", "left_at", "not_before", "right_at", "since", "spoiled_at")
+
+    def __init__(self, since: int, not_before: tuple[int, int]) -> None:
+        self.since, self.not_before = since, not_before
+        self.left_at: int | None = None
+        self.right_at: int | None = None
+        self.spoiled_at: int | None = None
+        self.is_timed_out = False
+
+    @property
+    def confirmed_through(self) -> int:
+        """Stretches that begin by then may be told: both sides were read after it."""
+        if self.left_at is None or self.right_at is None:
+            return -INFINITY
+        return max(self.since, min(self.left_at, self.right_at))
+
+    def note_row(self, read: RowAsOf, *, is_conclusive: bool) -> None:
+        """A row's read was settled; the one without a row ends the answer of its snapshot."""
+        if read.read_at < self.not_before[0]:
+            return
+        if not is_conclusive:
+            self.spoiled_at = read.read_at
+        elif read.row is None and self.spoiled_at != read.read_at:
+            self.left_at = read.read_at
+
+    def note_entry(self, read: EntryAsOf) -> None:
+        """An entry's read was settled, and could be compared."""
+        if read.read_ledger >= self.not_before[1]:
+            self.right_at = read.read_at
+
+
 class EpisodeRecord:
     """What a key's present or last episode is, and up to which instant the key has been judged with it.
 
     `state`: "open" or "resolved". `last`: the differences last told (JSON types). `is_doubted`: what was held
-    at its start has since been proven unknown.
+    at its start has since been proven unknown. `confirmed`: how its opening was confirmed.
     """
 
     __slots__ = (
+        "confirmed",
         "episode",
         "flaps",
         "is_doubted",
@@ -132,20 +172,22 @@ class EpisodeRecord:
         self.last: list[dict[str, object]] = []
         self.severity = ""
         self.is_doubted = False
+        self.confirmed = ""
 
 
 class KeyState:
     """Everything held about one key; a side that was never heard of is None."""
 
-    __slots__ = ("left", "record", "right")
+    __slots__ = ("left", "record", "right", "suspect")
 
     def __init__(
         self,
         left: LeftState | None = None,
         right: RightState | None = None,
         record: EpisodeRecord | None = None,
+        suspect: Suspect | None = None,
     ) -> None:
-        self.left, self.right, self.record = left, right, record
+        self.left, self.right, self.record, self.suspect = left, right, record, suspect
 
 
 def insert(versions: list[Version], version: Version) -> bool:

@@ -1,12 +1,52 @@
-"""Which stretches of a timeline could not be judged, kept for the report of a replay."""
+"""What cannot be judged: keys that are unknown now, and stretches, kept for the report of a replay."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from app.detector.model import INFINITY, UNKNOWN, Side
 from app.detector.segments import UNVERIFIABLE, Segment
 from app.detector.timeline import Piece
+
+
+class UnknownKeys:
+    """Keys of which a side was unknown when they were looked at last. After a loss that is every key until it
+    is found known again, though nobody has looked."""
+
+    def __init__(self) -> None:
+        self._unknown: set[str] = set()
+        self._known: set[str] = set()
+        self._is_lost = False
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._unknown)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._unknown
+
+    def add(self, key: str) -> None:
+        """A side of it is unknown."""
+        self._unknown.add(key)
+        self._known.discard(key)
+
+    def discard(self, key: str) -> None:
+        """Both sides are known."""
+        self._unknown.discard(key)
+        if self._is_lost:
+            self._known.add(key)
+
+    def clear(self) -> None:
+        """All are to be looked at again."""
+        self._unknown.clear()
+
+    def lose(self, *, is_lost: bool) -> None:
+        """Something was lost, or (False) a sweep has made up for it."""
+        self._is_lost = is_lost
+        self._known.clear()
+
+    def count(self, held: int) -> int:
+        """How many of all keys that are held are unknown."""
+        return max(held - len(self._known), 0) if self._is_lost else len(self._unknown)
 
 
 class UnverifiableLog:

@@ -5,35 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from app.detector.model import ABSENT, INFINITY, UNKNOWN, Blind, Gap, Mark, Rule, Seeded, Side
+from app.detector.model import INFINITY, UNKNOWN, Blind, Gap, Mark, Rule, Seeded, Side
+from app.detector.past import Loss, Past, Sweep
 from app.detector.timeline import Version
 
 EPOCH_CAUSES: Final = ("epoch", "slot")
 """The gaps after which marks of another epoch are let in."""
 
 
-class Loss(NamedTuple):
-    """Input of [start, until) was lost: what was in force is unknown from `start` until heard of at or after
-    `until`. `ends_epoch`: positions of before are not comparable with later ones."""
-
-    start: int
-    until: int
-    ends_epoch: bool
-
-
-class Sweep(NamedTuple):
-    """A complete reading of the side, the first one or the first after a loss: its pages were read in [since,
-    through]. What was not met was absent."""
+class Doubt(NamedTuple):
+    """Why a side cannot be trusted as a whole: since when, and when that was seen last. It ends with a
+    complete reading that began later."""
 
     since: int
-    through: int
+    seen: int
 
 
 class Watermark:
     """One side of one rule in one partition. `at` never moves back.
 
-    `unheard`: the timeline of a key that this side never heard of. `past`: what was lost and what was swept,
-    in order; it only grows, and a key's state counts how much of it is laid over it.
+    `past`: what was lost and what was swept, in order. `doubts`: by cause, why the side is not to be trusted
+    as it is told.
     """
 
     def __init__(self, side: Side, *, from_empty: bool) -> None:
@@ -41,13 +33,20 @@ class Watermark:
         self.at = -INFINITY
         self.ledger = -1
         self.epoch: str | None = None
-        self.past: list[Loss | Sweep] = []
-        self.unheard = self._find_unheard()
+        self.past = Past(from_empty=from_empty)
+        self.doubts: dict[str, Doubt] = {}
+        self.ended: list[tuple[str, Doubt, int]] = []
+        """Doubts that a reading has ended, and when it was through: taken by whoever tells of it."""
         self.moved_at: int | None = None
         self.is_blind = False
         self._seeding: list[Sweep] = []
         self._may_change_epoch = False
         self._held: Mark | None = None
+
+    @property
+    def unheard(self) -> list[Version]:
+        """The timeline of a key that this side never heard of."""
+        return self.past.unheard
 
     # ---- promises
 
@@ -79,7 +78,7 @@ class Watermark:
     def _lose_since_mark(self, mark: Mark, cause: str) -> Gap:
         start = max(self.at + 1, 0)
         until = max(mark.watermark, start) + 1
-        self._remember(Loss(start, until, cause == "epoch"))
+        self.past.add(Loss(start, until, cause == "epoch"))
         return Gap(self.side, mark.source, start, until, cause)
 
     def _change_epoch(self) -> list[Gap]:
@@ -104,22 +103,29 @@ class Watermark:
         start = gap.from_us if gap.from_us is not None else max(self.at + 1, 0)
         until = max(gap.until_us if gap.until_us is not None else start, start + 1)
         loss = Loss(start, until, False)
-        if loss in self.past:
+        if self.past.knows(loss):
             return []
-        self._remember(loss)
+        self.past.add(loss)
         told = [gap._replace(from_us=start, until_us=until)]
         if gap.cause in EPOCH_CAUSES:
             self._may_change_epoch = True
             told += self._change_epoch()
         return told
 
-    def _remember(self, event: Loss | Sweep) -> None:
-        self.past.append(event)
-        self.unheard = self._find_unheard()
-
     def has_lost(self, at: int) -> bool:
         """Does an instant lie inside a loss?"""
-        return any(isinstance(event, Loss) and event.start <= at < event.until for event in self.past)
+        return self.past.has_lost(at)
+
+    def doubt(self, cause: str, since: int, seen: int) -> bool:
+        """The side cannot be trusted since an instant, as was seen at another one; True where that is
+        news."""
+        held = self.doubts.get(cause)
+        self.doubts[cause] = Doubt(since, seen) if held is None else Doubt(held.since, max(held.seen, seen))
+        return held is None
+
+    def settle_doubt(self, cause: str, seen: int) -> None:
+        """What it was about is over; what it has left behind ends with a reading that begins after `seen`."""
+        self.doubts[cause] = Doubt(self.doubts[cause].since, seen)
 
     # ---- seeds
 
@@ -134,18 +140,13 @@ class Watermark:
         done = [sweep for sweep in self._seeding if sweep.through <= self.at]
         self._seeding = [sweep for sweep in self._seeding if sweep.through > self.at]
         for sweep in done:
-            is_after = all(isinstance(event, Sweep) or event.until <= sweep.since for event in self.past)
+            is_after = all(loss.until <= sweep.since for loss in self.past.losses)
             if self.unheard[-1].value == UNKNOWN and is_after:
-                self._remember(sweep)
-
-    def _find_unheard(self) -> list[Version]:
-        versions = [Version(-INFINITY, -1, ABSENT if self.from_empty else UNKNOWN, None)]
-        for event in self.past:
-            if isinstance(event, Loss):
-                versions = lay_loss(versions, event)
-            else:
-                lay_sweep(versions, event.since)
-        return versions
+                self.past.add(sweep)
+            for cause, doubt in list(self.doubts.items()):
+                if doubt.seen < sweep.since:
+                    del self.doubts[cause]
+                    self.ended.append((cause, doubt, sweep.through))
 
     # ---- persistence
 
@@ -156,24 +157,27 @@ class Watermark:
             self.ledger,
             self.epoch,
             self.from_empty,
-            [list(event) for event in self.past],
+            self.past.plain(),
             [list(sweep) for sweep in self._seeding],
             self._may_change_epoch,
+            [[cause, *doubt] for cause, doubt in self.doubts.items()],
         ]
 
     def restore(self, held: Sequence[object]) -> None:
         """Take up what `plain` gave, lists or tuples."""
-        at, ledger, epoch, from_empty, past, seeding, may_change_epoch = held
+        at, ledger, epoch, from_empty, past, seeding, may_change_epoch, doubts = held
         self.at = at if isinstance(at, int) else -INFINITY
         self.ledger = ledger if isinstance(ledger, int) else -1
         self.epoch = epoch if isinstance(epoch, str) else None
         self.from_empty = from_empty is True
+        self.past = Past(from_empty=self.from_empty)
         if isinstance(past, list | tuple):
-            self.past = [Loss(*event) if len(event) == len(Loss._fields) else Sweep(*event) for event in past]
+            self.past.restore(past)
         if isinstance(seeding, list | tuple):
             self._seeding = [Sweep(*sweep) for sweep in seeding]
         self._may_change_epoch = may_change_epoch is True
-        self.unheard = self._find_unheard()
+        if isinstance(doubts, list | tuple):
+            self.doubts = {cause: Doubt(since, seen) for cause, since, seen in doubts}
 
     def tick(self, rule: Rule, now_us: int) -> list[Blind]:
         """Has the watermark stopped for longer than `blind_after`? Told once when it begins and once when it
@@ -187,27 +191,3 @@ class Watermark:
             self.is_blind = True
             return [Blind(rule.id, self.side, self.moved_at)]
         return []
-
-
-def lay_loss(versions: list[Version], loss: Loss) -> list[Version]:
-    """The same timeline with what was lost made unknown: from the loss's start until the first version at or
-    after its end. A hole begins even inside one: a read between two losses says nothing of the second."""
-    if versions[0].at >= loss.until:
-        return versions
-    kept = [version for version in versions if version.at < loss.start]
-    after = [version for version in versions if version.at >= loss.until]
-    if not kept:
-        return [versions[0]._replace(value=UNKNOWN, trace=None), *after]
-    return [*kept, Version(loss.start, kept[-1].position, UNKNOWN, None), *after]
-
-
-def lay_sweep(versions: list[Version], at: int) -> None:
-    """What is unknown at the end of a timeline, and was not met by a sweep, is absent from `at` on."""
-    last = versions[-1]
-    if is_hole(last) and last.at < at:
-        versions.append(Version(at, last.position, ABSENT, None))
-
-
-def is_hole(version: Version) -> bool:
-    """Unknown, and no event waits to be read."""
-    return version.value == UNKNOWN and version.trace is None

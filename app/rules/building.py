@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from app.rules.canonical import microseconds
 from app.rules.document import ANY_CONTRACT, Document
 from app.rules.expressions import columns_of
 from app.rules.fields import CompiledField, check_zone, compile_field, duration_us
+from app.rules.joining import check_join, join_mapping, joined_fields, own_identity, own_readers
 from app.rules.mapping import (
     ContractTable,
     LeftMapping,
@@ -28,7 +30,6 @@ from app.rules.mapping import (
 Stated = Mapping[str, Any]
 
 _NOT_YET: Final = (
-    ("left", "join"),
     ("left", "sampled"),
     ("right", "sampled"),
     ("right", "table"),
@@ -49,6 +50,7 @@ def build(document: Document) -> LoadedRule | None:
     _check_names(stated, document)
     if document.problems:
         return None
+    confirm = stated.get("confirm", {})
     rule = Rule(
         id=stated["rule"],
         version=stated["version"],
@@ -58,16 +60,18 @@ def build(document: Document) -> LoadedRule | None:
         hysteresis_us=duration_us(stated.get("hysteresis", "0s")),
         reopen_us=duration_us(stated.get("reopen", "10m")),
         blind_after_us=duration_us(stated.get("blind_after", "60s")),
+        confirm_us=None if confirm in ("off", False) else duration_us(confirm.get("timeout", "10s")),
         left_source=stated["left"].get("source"),
         right_source=stated["right"].get("network"),
+        joined=joined_fields(stated, [compiled.field.name for compiled in fields]),
         exemptions=exemptions,
     )
     return LoadedRule(
         rule,
         _left(stated, fields),
-        _right(stated, fields),
+        _right(stated, fields, document.file),
         document.file,
-        _digest(stated),
+        _digest(stated, document.file),
         _settings(stated),
     )
 
@@ -89,6 +93,9 @@ def _check_kind(stated: Stated, document: Document) -> None:
         if name not in stated[side]:
             document.report(f"{side}.{name}", "is missing", "kind state needs it")
     _check_contract(stated["right"], document)
+    if "decoder" in stated["right"] and not decoder_path(document.file, stated["right"]["decoder"]).is_file():
+        document.report("right.decoder", f"there is no file {stated['right']['decoder']!r} beside the rule")
+    check_join(stated, document)
     if "fields" not in stated:
         document.report("fields", "is missing", "kind state needs it")
 
@@ -168,8 +175,11 @@ def _left(stated: Stated, fields: list[CompiledField]) -> LeftMapping:
     given = left.get("primary_key")
     primary_key = None if given is None else (given,) if isinstance(given, str) else tuple(given)
     needed = [key, *(primary_key or ()), *scope]
-    for field in fields:
-        needed += columns_of(stated["fields"][field.field.name]["left"])
+    joined = joined_fields(stated, [field.field.name for field in fields])
+    for place, field in enumerate(fields):
+        needed += [] if place in joined else columns_of(stated["fields"][field.field.name]["left"])
+    readers = [field.left for field in fields]
+    mine = own_readers(stated, readers, joined)
     outside: Value = ABSENT if left.get("out_of_scope") == "absent" else OUT
     return LeftMapping(
         source=left.get("source"),
@@ -177,14 +187,20 @@ def _left(stated: Stated, fields: list[CompiledField]) -> LeftMapping:
         key=key,
         primary_key=primary_key,
         columns=tuple(dict.fromkeys(needed)),
-        read=compile_read([field.left for field in fields], compile_scope(scope), outside, (rule, table)),
+        read=compile_read(mine, compile_scope(scope), outside, (rule, table)),
         key_of=compile_key(rule, table, key),
-        row_id=compile_row_id(rule, table, primary_key, key),
+        row_id=own_identity(compile_row_id(rule, table, primary_key, key), is_joined="join" in left),
         images_are_full=left.get("replica_identity") == "full",
+        join=join_mapping(stated, readers, joined),
     )
 
 
-def _right(stated: Stated, fields: list[CompiledField]) -> RightMapping:
+def decoder_path(file: str, stated: str) -> Path:
+    """Where a decoder stands: beside the rule file, unless the path is absolute."""
+    return (Path(file).parent / stated).resolve()
+
+
+def _right(stated: Stated, fields: list[CompiledField], file: str) -> RightMapping:
     right, rule = stated["right"], stated["rule"]
     entry, scope = right["entry"], right.get("scope", {})
     needed = list(scope)
@@ -199,14 +215,13 @@ def _right(stated: Stated, fields: list[CompiledField]) -> RightMapping:
             [field.right for field in fields], compile_scope(scope), OUT, (rule, f"entry {entry}")
         ),
         contracts=ContractTable(**right["mapping"]) if "mapping" in right else None,
+        decoder=None if "decoder" not in right else decoder_path(file, right["decoder"]),
     )
 
 
 def _settings(stated: Stated) -> RuleSettings:
-    confirm, flapping, sweep = stated.get("confirm", {}), stated.get("flapping", {}), stated.get("sweep", {})
-    is_off = confirm in ("off", False)
+    flapping, sweep = stated.get("flapping", {}), stated.get("sweep", {})
     return RuleSettings(
-        confirm_us=None if is_off else duration_us(confirm.get("timeout", "10s")),
         flaps=flapping.get("flaps", 5),
         flapping_within_us=duration_us(flapping.get("within", "1h")),
         sweep_every_us=duration_us(sweep["every"]) if "every" in sweep else None,
@@ -217,9 +232,12 @@ def _settings(stated: Stated) -> RuleSettings:
     )
 
 
-def _digest(stated: Stated) -> str:
-    """Of everything that the rule says but its description, in the order of the fields."""
+def _digest(stated: Stated, file: str) -> str:
+    """Of everything that the rule says but its description, in the order of the fields, and of its decoder."""
     said = {key: value for key, value in stated.items() if key != "description"}
+    if "decoder" in stated["right"]:
+        source = decoder_path(file, stated["right"]["decoder"]).read_bytes()
+        said["decoder"] = hashlib.sha256(source).hexdigest()
     order = list(stated["fields"])
     canonical = json.dumps([said, order], ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

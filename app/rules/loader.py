@@ -68,13 +68,15 @@ def _clashes(rule: LoadedRule, others: Sequence[LoadedRule]) -> list[Problem]:
     """Two rules of one id; two rules that key one table differently (one of them would need re-keying)."""
     found = []
     for other in others:
-        is_same_table = (rule.left.source, rule.left.table) == (other.left.source, other.left.table)
         if other.rule.id == rule.rule.id:
             what = f"{rule.rule.id!r} is also the id in {other.path}"
             found.append(Problem(rule.path, "rule", what, "unique ids"))
-        elif is_same_table and rule.left.key != other.left.key:
-            what = (
-                f"rule {other.rule.id} keys the table by {other.left.key!r}; re-keying is not available yet"
-            )
-            found.append(Problem(rule.path, "left.key", what, other.left.key))
+            continue
+        keys = {(left.source, left.table): left.key for left in other.left.tables}
+        for left in rule.left.tables:
+            key = keys.get((left.source, left.table), left.key)
+            if key != left.key:
+                what = f"rule {other.rule.id} keys the table by {key!r}; re-keying is not available yet"
+                path = "left.key" if left is rule.left else "left.join.on"
+                found.append(Problem(rule.path, path, what, key))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias, cast
 
 from app.detector.model import RowId, Rule, Value
@@ -23,6 +24,9 @@ class LeftMapping:
     canonical tuple in the order of `Rule.fields`, or OUT or ABSENT for a row out of scope
     (`left.out_of_scope`). `images_are_full`: the rule says that the table has REPLICA IDENTITY FULL, so the
     before-image of a delete is true.
+
+    `join`: the joined table, read in the same way. Each of the two fills in its own fields; a row of the left
+    table holds in the others what they are where there is no joined row.
     """
 
     source: str | None
@@ -34,6 +38,12 @@ class LeftMapping:
     key_of: Callable[[Row], str] = field(repr=False, compare=False)
     row_id: Callable[[Row], RowId] = field(repr=False, compare=False)
     images_are_full: bool = False
+    join: LeftMapping | None = None
+
+    @property
+    def tables(self) -> tuple[LeftMapping, ...]:
+        """The table and, where there is one, the joined one."""
+        return (self,) if self.join is None else (self, self.join)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,7 @@ class ContractTable:
 @dataclass(frozen=True, slots=True)
 class RightMapping:
     """Where the right side of a rule comes from; contract None: any contract that the poller follows, those
-    of `contracts` where it is given."""
+    of `contracts` where it is given. `decoder`: the user's own, a Python file."""
 
     network: str | None
     contract: str | None
@@ -56,13 +66,13 @@ class RightMapping:
     columns: tuple[str, ...]
     read: ReadValue = field(repr=False, compare=False)
     contracts: ContractTable | None = None
+    decoder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSettings:
-    """What a rule says to the parts around the detector. Times in µs; `confirm_us` None: never confirm."""
+    """What a rule says to the parts around the detector. Times in µs."""
 
-    confirm_us: int | None = 10_000_000
     flaps: int = 5
     flapping_within_us: int = 3_600_000_000
     sweep_every_us: int | None = None

@@ -176,8 +176,8 @@ class Mortal:
     The order of writes is worker.md's: messages, episodes, left and right, the partition's record, commit.
     """
 
-    def __init__(self, r: random.Random, *, from_empty: bool) -> None:
-        self.r, self.from_empty = r, from_empty
+    def __init__(self, r: random.Random, *, from_empty: bool, confirmed: str = "off") -> None:
+        self.r, self.from_empty, self.confirmed = r, from_empty, confirmed
         self.left: dict[str, bytes] = {}
         self.right: dict[str, bytes] = {}
         self.records: dict[str, bytes] = {}
@@ -200,7 +200,7 @@ class Mortal:
         return close(self.verdicts, self.detector, self.log)
 
     def _start(self) -> Detector:
-        detector = Detector(RULE, from_empty=self.from_empty, log=self.log)
+        detector = Detector(RULE, from_empty=self.from_empty, log=self.log, confirmed=self.confirmed)
         if self.partition is not None:
             detector.restore_partition(self.partition)
         for key in self.left.keys() | self.right.keys() | self.records.keys():
@@ -236,10 +236,11 @@ class Mortal:
     def _write_records(self, keys: set[str]) -> None:
         for key in keys:
             state = self.detector.snapshot(key)
-            if state is None or state.record is None:
+            stored = None if state is None else encode_record(state.record, state.suspect)
+            if stored is None:
                 self.records.pop(key, None)
             else:
-                self.records[key] = encode_record(state.record)
+                self.records[key] = stored
 
     def _write_left(self, keys: set[str]) -> None:
         for key in keys:

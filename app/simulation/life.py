@@ -37,6 +37,7 @@ class Habits:
     soft_deleted: float = 0.0
     one_sided: float = 0.0
     silent: float = 0.0
+    silent_until_s: int = 1 << 30
     hot: float = 0.0
     open_for_us: int = 0
     paces_s: tuple[int, ...] = (900, 2700, 7200)
@@ -130,7 +131,8 @@ class _Living:
     def _enter(self, value: Value) -> int:
         """The entry becomes something at the next ledger; its close time."""
         ledger = max(ledger_at(self.now) + 1, self.changes[-1].ledger + 1 if self.changes else 0)
-        is_silent = self.habits.silent > 0 and len(self.changes) > 1 and self.random() < self.habits.silent
+        may_be_silent = self.habits.silent > 0 and self.now < START + self.habits.silent_until_s * SECOND
+        is_silent = may_be_silent and len(self.changes) > 1 and self.random() < self.habits.silent
         if self.has_entry:
             self.changes.append(EntryChange(ledger, value, is_silent))
         at = close_of(ledger)

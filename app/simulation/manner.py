@@ -43,7 +43,9 @@ class Manner:
     sweeps_s: tuple[int, ...] = ()
     left_loss: float = 0.0
     right_loss: float = 0.0
+    right_drops: float = 0.0
     losses_are_told: bool = True
+    losses_until_s: int = 1 << 30
     poller_gaps: int = 0
     epochs: int = 0
     restarts: bool = False

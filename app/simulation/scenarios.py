@@ -86,23 +86,29 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("right loses 5 %, told", Promise.DECLARED, manner=Manner(right_loss=0.05), size=_SMALL),
 )
 
-_SWEEPS = (1800, 3600, 5400)
+_SWEEPS = (1800, 3600, 5400, 6900)
+_LAST_LOSS_S = 6600
+"""What is lost after the last sweep nothing can show."""
 _SILENT = tuple(
     Scenario(name, Promise.HEALING, habits, manner)
     for name, habits, manner in (
         ("left loses 0.1 %, silent", Habits(), Manner(left_loss=0.001, losses_are_told=False)),
         ("left loses 1 %, silent", Habits(), Manner(left_loss=0.01, losses_are_told=False)),
         ("left loses 5 %, silent", Habits(), Manner(left_loss=0.05, losses_are_told=False)),
-        ("right loses 0.1 %, silent", Habits(silent=0.001), Manner()),
-        ("right loses 1 %, silent", Habits(silent=0.01), Manner()),
-        ("right loses 5 %, silent", Habits(silent=0.05), Manner()),
+        ("right loses 0.1 %, silent", Habits(), Manner(right_drops=0.001)),
+        ("right loses 1 %, silent", Habits(), Manner(right_drops=0.01)),
+        ("right loses 5 %, silent", Habits(), Manner(right_drops=0.05)),
+        ("0.1 % of entry changes without event", Habits(silent=0.001), Manner()),
+        ("1 % of entry changes without event", Habits(silent=0.01), Manner()),
+        ("5 % of entry changes without event", Habits(silent=0.05), Manner()),
     )
 )
 HEALING: Final[tuple[Scenario, ...]] = tuple(
     replace(
         each,
         name=each.name + (", confirmed" if confirms else ""),
-        manner=replace(each.manner, sweeps_s=_SWEEPS, confirms=confirms),
+        habits=replace(each.habits, silent_until_s=_LAST_LOSS_S),
+        manner=replace(each.manner, sweeps_s=_SWEEPS, losses_until_s=_LAST_LOSS_S, confirms=confirms),
     )
     for each in _SILENT
     for confirms in (False, True)

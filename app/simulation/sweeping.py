@@ -16,8 +16,8 @@ LONGEST_TRANSACTION_US = 30 * SECOND
 def tell_sweep(r: random.Random, facts: Facts, manner: Manner, start: int) -> list[Told]:
     """The reads of a sweep that begins at `start`, left pages first, each told a while after it was read.
 
-    A page takes up to a second. Reads are asked for every key that either side holds or that the left told
-    of; keys of which both sides know nothing are absent by the `Seeded` records.
+    A page takes up to a second. Reads are asked for every key that either side holds or that ever had a
+    row; keys of which both sides know nothing are absent by the `Seeded` records.
     """
     late = r.randrange(50_000, 15 * SECOND)
     keys = [life.key for life in facts.lives]
@@ -32,12 +32,13 @@ def tell_sweep(r: random.Random, facts: Facts, manner: Manner, start: int) -> li
             rows = rows_at(facts, key, at)
             if rows:
                 known.add(key)
-            elif facts.entry_at(key, ledger_at(at))[0] != ABSENT:
+            elif facts.entry_at(key, ledger_at(at))[0] != ABSENT or had_rows(facts, key, at):
                 rows = [(None, ABSENT)]
-            told += [
-                Told(read_at + late, RowAsOf(RULE_ID, key, row, value, snapshot, stamp))
-                for row, value in rows
-            ]
+            reads = [RowAsOf(RULE_ID, key, row, value, snapshot, stamp) for row, value in rows]
+            if had_rows(facts, key, at, least=2):
+                seen = tuple(row for row, _ in rows if row is not None)
+                reads.append(RowAsOf(RULE_ID, key, None, ABSENT, snapshot, stamp, seen))
+            told += [Told(read_at + late, read) for read in reads]
         at = read_at + r.randrange(50_000, SECOND)
     offset = manner.left_offset_us
     told.append(Told(at + late, Seeded(RULE_ID, Side.LEFT, start + offset, at + offset)))
@@ -59,11 +60,13 @@ def read_both(r: random.Random, facts: Facts, manner: Manner, key: str, at: int)
     """What a confirmation of one key brings: its rows at one snapshot, then its entry at the newest ledger,
     each told a moment later."""
     snapshot, stamp = take_snapshot(facts, at), at + manner.left_offset_us
-    rows: list[tuple[int | None, Value]] = rows_at(facts, key, at) or [(None, ABSENT)]
+    rows = rows_at(facts, key, at)
+    seen = tuple(row for row, _ in rows if row is not None)
     arrival = at + r.randrange(50_000, 3 * SECOND)
-    told = [Told(arrival, RowAsOf(RULE_ID, key, row, value, snapshot, stamp)) for row, value in rows]
+    reads = [RowAsOf(RULE_ID, key, row, value, snapshot, stamp) for row, value in rows]
+    reads.append(RowAsOf(RULE_ID, key, None, ABSENT, snapshot, stamp, seen))
     entry = _read_entry(r, facts, manner, (key, ledger_at(at)))
-    return [*told, Told(arrival, entry)]
+    return [*(Told(arrival, read) for read in reads), Told(arrival, entry)]
 
 
 def take_snapshot(facts: Facts, at: int) -> Snapshot:
@@ -87,6 +90,12 @@ def rows_at(facts: Facts, key: str, at: int) -> list[tuple[int | None, Value]]:
             break
         rows[commit.row] = commit.after
     return [(row, value) for row, value in rows.items() if value != ABSENT]
+
+
+def had_rows(facts: Facts, key: str, at: int, least: int = 1) -> bool:
+    """Were there ever so many rows under a key? A sweep reads the keys of open episodes whole: a delete may
+    be lost."""
+    return len({commit.row for commit in facts.life_of[key].commits if commit.at < at}) >= least
 
 
 def _read_entry(r: random.Random, facts: Facts, manner: Manner, place: tuple[str, int]) -> EntryAsOf:

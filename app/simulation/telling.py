@@ -69,11 +69,12 @@ class Telling:
         commits = iter([(c.at, n, c) for n, c in enumerate(facts.commits) if c.at >= self.begins])
         at, number, commit = next(commits, (facts.end * 2, 0, None))
         watermark, is_lost, epoch = self.begins - 1 + offset, False, 0
+        loses_until = START + manner.losses_until_s * SECOND
         for mark_at in range(self.begins, facts.end + MARK_US, MARK_US):
             while at < mark_at and commit is not None:
                 if epochs and epochs[0][0] <= at < epochs[0][1]:
                     self.lost[Side.LEFT].append((commit.key, at))
-                elif loss and self.r.random() < loss:
+                elif loss and at < loses_until and self.r.random() < loss:
                     is_lost = True
                     self.lost[Side.LEFT].append((commit.key, at))
                 else:
@@ -146,10 +147,25 @@ class Telling:
                     continue
             else:
                 for item in self._page(events, (first, until), read):
-                    yield at, item
+                    if not self._drops(item, at):
+                        yield at, item
             closed = close_of(until) + manner.right_offset_us
             yield at, Mark(Side.RIGHT, None, closed, None, until, first)
             first = until + 1
+
+    def _drops(self, item: Input, at: int) -> bool:
+        """Is a record of the right lost on its way, and nothing tells of it?"""
+        drops, until = self.manner.right_drops, START + self.manner.losses_until_s * SECOND
+        if (
+            not drops
+            or at >= until
+            or not isinstance(item, EntryEvent | EntryRead)
+            or self.r.random() >= drops
+        ):
+            return False
+        ledger = item.ledger if isinstance(item, EntryEvent) else item.modified_ledger
+        self.lost[Side.RIGHT].append((item.key, close_of(ledger)))
+        return True
 
     def _events_by_ledger(self) -> dict[int, list[str]]:
         found: dict[int, list[str]] = {}

@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from app.detector.model import INFINITY, EpisodeForgotten, Gap, Incident, Side, Transition
+from app.detector.model import INFINITY, Confirm, EpisodeForgotten, Gap, Incident, Side, Transition
 from app.detector.values import derive_id, format_time
 from app.errors import Poison
 from app.ports import Record
@@ -94,6 +94,22 @@ def ask_sweep(names: TopicNames, incident: Incident) -> Message | None:
     run = derive_id("sweep", incident.rule, incident.cause, *times)
     body = {"request": "sweep", "rule": incident.rule, "run": run, "cause": incident.cause}
     return Message(names.of(topics.REQUESTS), incident.rule.encode(), orjson.dumps(body))
+
+
+def ask_confirm(names: TopicNames, confirm: Confirm) -> Message:
+    """The request that both sides of a key be read live."""
+    body = {
+        "request": "confirm",
+        "rule": confirm.rule,
+        "key": confirm.key,
+        "episode": confirm.episode,
+        "not_before": {
+            "at": _time(confirm.not_before_us),
+            "ledger": max(confirm.not_before_ledger, 0),
+        },
+    }
+    key = confirm.key.encode("utf-8", "surrogatepass")
+    return Message(names.of(topics.REQUESTS), key, orjson.dumps(body))
 
 
 def tell_status(names: TopicNames, rule: str, partition: int, status: Mapping[str, object]) -> Message:

@@ -7,6 +7,7 @@ from typing import NamedTuple, assert_never
 
 from app.detector.model import (
     Blind,
+    Confirm,
     Effect,
     EpisodeForgotten,
     Gap,
@@ -212,6 +213,8 @@ class DriftPartition:
             for held in self.rules.values():
                 effects += held.detector.tick(now)
             self._tell(effects, outcome)
+            if any(held.detector.has_changed for held in self.rules.values()):
+                self._collect_rows(outcome)
         outcome.messages += [self._status(held, now) for held in self.rules.values()]
         return outcome
 
@@ -264,6 +267,8 @@ class DriftPartition:
                     request = tell.ask_sweep(self.plan.names, effect)
                     if request is not None:
                         outcome.messages.append(request)
+                case Confirm():
+                    outcome.messages.append(tell.ask_confirm(self.plan.names, effect))
                 case Blind():
                     self.rules[effect.rule].see_blindness(effect)
                 case _:

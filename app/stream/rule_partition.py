@@ -9,6 +9,7 @@ from typing import Final
 from app.clock import Clock
 from app.detector.detector import Detector, Held
 from app.detector.model import INFINITY, Blind, Side
+from app.detector.suspects import LIVE
 from app.detector.timeline import KeyState
 from app.ports import Codec
 from app.rules import LoadedRule
@@ -45,7 +46,8 @@ class RulePartition:
         self.rule = loaded.rule
         self.left, self.right, self.episodes = parts[LEFT], parts[RIGHT], parts[EPISODES]
         held = Held(self._fetch, self._every_key)
-        self.detector = Detector(self.rule, from_empty=plan.from_empty, held=held)
+        confirmed = "off" if self.rule.confirm_us is None else LIVE
+        self.detector = Detector(self.rule, from_empty=plan.from_empty, held=held, confirmed=confirmed)
         self.keys = 0
         self.blind: dict[Side, int] = {}
         self.parked: str | None = None
@@ -70,8 +72,8 @@ class RulePartition:
         rights: Rows = {}
         for key in changed.records:
             state = states.get(key)
-            record = None if state is None else state.record
-            records[row_key(rule, key)] = None if record is None else encode_record(record)
+            told = None if state is None else encode_record(state.record, state.suspect)
+            records[row_key(rule, key)] = told
         for key in changed.left:
             state = states.get(key)
             left = None if state is None else state.left
@@ -94,9 +96,11 @@ class RulePartition:
 
     def recover_record(self, key: str, stored: bytes) -> None:
         """Look at a recovered episode at the next mark; one that is open counts as open until then."""
-        record = decode_record(stored)
-        if record.state == "open":
+        record, suspect = decode_record(stored)
+        if record is not None and record.state == "open":
             self.detector.keys.open[key] = record.severity
+        if suspect is not None:
+            self.detector.suspects.restore(key)
         self.detector.schedule(key)
 
     # ---- status

@@ -11,7 +11,15 @@ from typing import Any, Final
 import msgspec
 
 from app.detector.model import INFINITY, EntryAsOf, RowAsOf, Snapshot
-from app.detector.timeline import EpisodeRecord, KeyState, LeftState, RightState, RowState, Version
+from app.detector.timeline import (
+    EpisodeRecord,
+    KeyState,
+    LeftState,
+    RightState,
+    RowState,
+    Suspect,
+    Version,
+)
 
 QUIET: Final = 1
 FULL: Final = 2
@@ -105,32 +113,52 @@ def decode_right(stored: bytes) -> RightState:
     return state
 
 
-_RECORD_FIELDS: Final = ("sequence", "flaps", "last", "severity", "until", "is_doubted")
+_RECORD_FIELDS: Final = ("sequence", "flaps", "last", "severity", "until", "is_doubted", "confirmed")
+_SUSPECT_FIELDS: Final = ("left_at", "right_at", "spoiled_at", "is_timed_out")
 
 
-def encode_record(record: EpisodeRecord) -> bytes:
-    """A key's episode record."""
-    more = [getattr(record, name) for name in _RECORD_FIELDS]
-    return b"\1" + _pack((record.judged, record.state, record.episode, record.since, *more))
+def encode_record(record: EpisodeRecord | None, suspect: Suspect | None) -> bytes | None:
+    """A key's episode record and what it is suspected of; None where there is neither."""
+    if record is None and suspect is None:
+        return None
+    told: Packed = None
+    if record is not None:
+        more = [getattr(record, name) for name in _RECORD_FIELDS]
+        told = (record.judged, record.state, record.episode, record.since, *more)
+    suspected: Packed = None
+    if suspect is not None:
+        more = [getattr(suspect, name) for name in _SUSPECT_FIELDS]
+        suspected = (suspect.since, suspect.not_before, *more)
+    return b"\2" + _pack((told, suspected))
 
 
-def decode_record(stored: bytes) -> EpisodeRecord:
+def decode_record(stored: bytes) -> tuple[EpisodeRecord | None, Suspect | None]:
     """The inverse of `encode_record`."""
-    judged, state, episode, since, *more = _unpack(memoryview(stored)[1:])
-    record = EpisodeRecord(judged, state, episode, since)
-    for name, value in zip(_RECORD_FIELDS, more, strict=True):
-        setattr(record, name, value)
-    return record
+    told, suspected = _unpack(memoryview(stored)[1:])
+    record = suspect = None
+    if told is not None:
+        judged, state, episode, since, *more = told
+        record = EpisodeRecord(judged, state, episode, since)
+        for name, value in zip(_RECORD_FIELDS, more, strict=True):
+            setattr(record, name, value)
+    if suspected is not None:
+        since, not_before, *more = suspected
+        suspect = Suspect(since, tuple(not_before))
+        for name, value in zip(_SUSPECT_FIELDS, more, strict=True):
+            setattr(suspect, name, value)
+    return record, suspect
 
 
 def decode_key(left: bytes | None, right: bytes | None, record: bytes | None) -> KeyState | None:
     """All that is held about one key; None where nothing is."""
     if left is None and right is None and record is None:
         return None
+    told, suspect = (None, None) if record is None else decode_record(record)
     return KeyState(
         None if left is None else decode_left(left),
         None if right is None else decode_right(right),
-        None if record is None else decode_record(record),
+        told,
+        suspect,
     )
 
 
@@ -184,12 +212,13 @@ def _read_versions(versions: list[Packed]) -> list[Version]:
 
 def _row_as_of(read: RowAsOf) -> Packed:
     snapshot = (read.snapshot.xmin, read.snapshot.xmax, sorted(read.snapshot.running))
-    return (read.rule, read.key, read.row, read.value, snapshot, read.read_at)
+    return (read.rule, read.key, read.row, read.value, snapshot, read.read_at, read.besides)
 
 
 def _read_row_as_of(packed: Packed) -> RowAsOf:
-    rule, key, row, value, (xmin, xmax, running), read_at = packed
-    return RowAsOf(rule, key, row, _value(value), Snapshot(xmin, xmax, frozenset(running)), read_at)
+    rule, key, row, value, (xmin, xmax, running), read_at, besides = packed
+    snapshot = Snapshot(xmin, xmax, frozenset(running))
+    return RowAsOf(rule, key, row, _value(value), snapshot, read_at, tuple(besides))
 
 
 def _finite(time_us: int) -> int | None:

@@ -177,7 +177,7 @@ def restored(detector: Detector) -> Detector:
 def through_bytes(state: KeyState) -> KeyState:
     left = None if state.left is None else encode_left(state.left)
     right = None if state.right is None else encode_right(state.right)
-    record = None if state.record is None else encode_record(state.record)
+    record = encode_record(state.record, state.suspect)
     return decode_key(left, right, record) or KeyState()
 
 

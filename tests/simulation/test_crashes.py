@@ -32,7 +32,7 @@ MISMATCHES = "drift.mismatches"
 TOPICS = {"left": "db.changes", "right": "chain.events"}
 OBSERVATIONS = "drift.observations"
 [_CREDIT] = load_rules([RULES_FOLDER / "credit.yaml"], {"CREDIT_CONTRACT_ID": "C"})
-LOADED = replace(_CREDIT, rule=rule())
+LOADED = replace(_CREDIT, rule=rule(confirm_us=None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def test_a_wrong_verdict_ends_with_the_seed_and_exit_code_1(monkeypatch: pytest.
 
 
 def test_what_silent_losses_show_is_told_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    healing = find_scenario("left loses 5 %, silent")
+    healing = find_scenario("5 % of entry changes without event")
     assert healing is not None
     monkeypatch.setattr("app.simulation.scenarios.HEALING", (replace(healing, size=Size(150, 1, 7200)),))
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
 
 from app.detector.model import SECOND, Transition
+from app.detector.suspects import LIVE
 from app.simulation import judging
 from app.simulation.baselines import HOURLY, LATEST, WAITS_S, waiting_name
+from app.simulation.confirming import Confirming
 from app.simulation.histories import START, Cause
-from app.simulation.judging import Stretch
+from app.simulation.judging import Mortal, Stretch
+from app.simulation.life import build_lives
+from app.simulation.manner import Facts
 from app.simulation.scenarios import SCENARIOS, Promise, Scenario, Size, find_scenario
 from app.simulation.score import Case, Drift, Score, score_key
+from app.simulation.telling import Telling
 from app.simulation.world import live_partition, run_world
 
 SMALL = Size(keys=150, partitions=2, seconds=3600)
@@ -75,21 +81,25 @@ def test_the_usual_ways_err_over_the_same_truth() -> None:
 
 
 def test_silent_losses_are_counted_and_not_forbidden() -> None:
-    score = run_world(1, scenario_named("left loses 5 %, silent"), Size(150, 1, 7200))
+    score = run_world(1, scenario_named("5 % of entry changes without event"), Size(150, 1, 7200))
 
     assert score.own.false_alarms > 0
     assert score.omniscient_us > 0
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_reading_both_sides_before_telling_takes_away_most_false_alarms(side: str) -> None:
-    plain, confirmed = (
-        run_world(2, scenario_named(f"{side} loses 5 %, silent{suffix}"), Size(200, 1, 7200))
-        for suffix in ("", ", confirmed")
-    )
+def test_reading_both_sides_before_telling_takes_away_the_false_alarms(side: str) -> None:
+    """I10: precision stays 1, what is missed was declared, and no more than twice what somebody who knew each
+    lost record would have declared."""
+    confirmed = Score()
+    for seed in range(3):
+        confirmed.add(
+            run_world(seed, scenario_named(f"{side} loses 1 %, silent, confirmed"), Size(200, 1, 7200))
+        )
 
-    assert plain.own.false_alarms > 3
-    assert confirmed.own.false_alarms * 2 < plain.own.false_alarms
+    assert confirmed.counts["suspected"] >= confirmed.own.alarms > 0
+    assert (confirmed.own.false_alarms, confirmed.undeclared_misses) == (0, 0)
+    assert confirmed.unverifiable_share <= 2 * confirmed.omniscient_share
 
 
 def test_confirming_changes_nothing_where_nothing_is_lost() -> None:
@@ -98,8 +108,28 @@ def test_confirming_changes_nothing_where_nothing_is_lost() -> None:
 
     plain, confirmed = (run_world(3, each, SMALL) for each in (calm, confirming))
 
-    assert plain.own == confirmed.own
+    assert (plain.own.alarms, plain.own.false_alarms) == (confirmed.own.alarms, confirmed.own.false_alarms)
+    assert confirmed.own.false_alarms == 0
+    assert confirmed.counts["suspected"] >= confirmed.own.alarms > 0
+    assert "withdrawn" not in confirmed.counts
     assert not confirmed.failures
+
+
+def test_deaths_between_durable_writes_change_nothing_of_what_was_confirmed() -> None:
+    scenario = scenario_named("left loses 5 %, silent, confirmed")
+    r = random.Random(4)
+    facts = Facts(build_lives(r, scenario.habits, 60, 7200), 7200)
+    telling = Telling(r, facts, scenario.manner)
+    confirming = Confirming(r, facts, scenario.manner)
+
+    whole = confirming.run(telling.told, from_empty=True)
+    killed = Mortal(r, from_empty=True, confirmed=LIVE).run(confirming.fed)
+
+    assert killed.restarts > 2
+    assert whole.counts["withdrawn"] > 0
+    assert not killed.second_payloads
+    told = ({effect.ce_id: effect.value for _, effect in run.transitions} for run in (whole, killed))
+    assert next(told) == next(told)
 
 
 # ---- the scorer itself can fail

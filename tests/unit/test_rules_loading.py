@@ -80,7 +80,7 @@ def test_what_a_rule_does_not_say_has_the_defaults_of_wire_md(tmp_path: Path) ->
     )
     assert rule.rule.fields[0].severities == ((-1, Severity.MEDIUM),)
     assert rule.rule.existence_severity is Severity.CRITICAL
-    assert (rule.settings.confirm_us, rule.settings.flaps) == (10_000_000, 5)
+    assert (rule.rule.confirm_us, rule.settings.flaps) == (10_000_000, 5)
     assert rule.left.images_are_full is False
 
 
@@ -142,7 +142,7 @@ remedies:
     first, second = rule.rule.exemptions
     assert (first.key, first.fields, first.until_us - first.from_us) == ("K", {"rate"}, 86_400_000_000)
     assert (second.key, second.fields, second.from_us, second.until_us) == (None, set(), -INFINITY, INFINITY)
-    assert rule.settings.confirm_us is None
+    assert rule.rule.confirm_us is None
     assert (rule.settings.sweep_every_us, rule.settings.sweep_daily) == (3_600_000_000, "02:00")
     assert (rule.settings.sweep_zone, rule.settings.fail_run_on) == ("Europe/Paris", "critical")
     assert rule.left.primary_key == ("a", "b")
@@ -244,7 +244,6 @@ def test_a_kind_that_cannot_run_yet_is_refused_clearly(tmp_path: Path, kind: str
 @pytest.mark.parametrize(
     ("override", "path"),
     [
-        ("left.join={table: public.u, on: {name: name}, missing: {total: 0}}", "left.join"),
         ("right.sampled={adapter: circle, every: 1m}", "right.sampled"),
     ],
 )

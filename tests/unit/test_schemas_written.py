@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def _credit() -> LoadedRule:
 
 @pytest.fixture(name="partition")
 def _partition(credit: LoadedRule) -> DriftPartition:
-    return make_partition([credit])
+    """Tells at once."""
+    return make_partition([replace(credit, rule=replace(credit.rule, confirm_us=None))])
 
 
 def story() -> list[Line]:
@@ -108,6 +110,14 @@ def test_a_worker_writes_what_the_schemas_say(partition: DriftPartition) -> None
     written.append(partition.tick())
 
     assert kinds(written) == {topics.MISMATCHES, topics.EPISODES, "status"}
+    assert all_faults(written) == []
+
+
+def test_a_worker_asks_about_a_suspect_as_the_schemas_say(credit: LoadedRule) -> None:
+    partition = make_partition([credit])
+    written = [partition.absorb(Batch([line], 1.0)) for line in story()]
+
+    assert kinds(written) == {topics.REQUESTS, "status"}
     assert all_faults(written) == []
 
 

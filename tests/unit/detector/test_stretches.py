@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.detector.model import Window
 from app.detector.segments import Segment
-from app.detector.stretches import Drifting, Verdicts, find_turns
+from app.detector.stretches import Drifting, Verdicts, Walk, find_turns
 from app.detector.timeline import BIRTH
 from tests.support.detecting import rule_of
 
@@ -20,7 +20,7 @@ def find(text: str, *, is_open: bool = False, hysteresis: int = 0, minimum: int 
             segments.append(Segment(at, at + 1, kind, 0, BIRTH, BIRTH))
     rule = rule_of(hysteresis_us=hysteresis)
     rule = type(rule)(rule.id, rule.version, rule.fields, Window(0, 0, 0, minimum), hysteresis_us=hysteresis)
-    return find_turns(rule, segments, is_open=is_open, end=len(text), later=1000)
+    return find_turns(rule, segments, Walk(is_open, len(text), 1000))
 
 
 def turns(verdicts: Verdicts) -> list[tuple[str, int]]:

@@ -17,8 +17,9 @@ from app.detector.model import (
     Side,
     Value,
 )
+from app.detector.past import Loss, Sweep, lay_loss, lay_sweep
 from app.detector.timeline import Version
-from app.detector.watermark import Loss, Sweep, Watermark, lay_loss, lay_sweep
+from app.detector.watermark import Watermark
 from tests.support.detecting import KEY, Story, agreed, rule_of, us
 
 
@@ -60,7 +61,7 @@ def test_ledgers_that_do_not_join_are_lost_since_the_last_mark() -> None:
     held.advance(right(10, 4, 3))
 
     assert held.advance(right(20, 9, 6)) == [Gap(Side.RIGHT, "net", 11, 21, "continuity")]
-    assert held.past == [Loss(11, 21, False)]
+    assert held.past.recent == [Loss(11, 21, False)]
 
 
 def test_a_mark_told_again_loses_nothing() -> None:
@@ -102,7 +103,7 @@ def test_marks_of_a_new_epoch_are_held_back_until_its_gap_has_come() -> None:
 
     assert [(gap.from_us, gap.until_us, gap.cause) for gap in told] == [(12, 15, "slot"), (11, 21, "epoch")]
     assert (held.at, held.epoch) == (20, "b")
-    assert held.past[-1] == Loss(11, 21, True)
+    assert held.past.last == Loss(11, 21, True)
 
 
 def test_a_gap_may_come_before_the_first_mark_of_the_new_epoch() -> None:
@@ -159,7 +160,7 @@ def test_a_later_seed_changes_nothing() -> None:
     held.advance(left(50))
     held.seed(Seeded("r", Side.LEFT, 30))
     held.seed(Seeded("r", Side.LEFT, 40))
-    assert held.past == [Sweep(30, 30)]
+    assert held.past.recent == [Sweep(30, 30)]
 
 
 def test_a_loss_makes_never_heard_of_unknown_until_the_next_sweep() -> None:
@@ -203,7 +204,7 @@ def test_what_is_durable_is_taken_up_again() -> None:
 
 def test_nothing_durable_is_a_new_watermark() -> None:
     held = watermark()
-    held.restore([None] * 7)
+    held.restore([None] * 8)
     assert held.plain() == watermark().plain()
 
 
