@@ -18,7 +18,8 @@ def register(commands: typer.Typer) -> None:
 def sweeper() -> None:
     """Read both sides of rules again, completely: by schedule, after every loss of input, and on request.
 
-    A sweep never alarms: it tells the worker what it read, and the worker judges.
+    A sweep never alarms: it tells the worker what it read, and the worker judges. Beside that, read live the
+    keys that the worker asks about before it tells an episode.
     """
     from app.rules import load_rules
     from app.settings import load_settings
@@ -32,12 +33,15 @@ def sweeper() -> None:
         from app.clock import SystemClock
         from app.sweep.metrics import SweepMetrics
         from app.telemetry import serve
-        from app.wiring import open_sweeper
+        from app.wiring import open_confirmer, open_sweeper
 
         stop = stop_on_signals()
         clock = SystemClock()
         metrics = SweepMetrics(clock)
-        async with open_sweeper(settings, rules, clock, metrics) as service:
+        async with (
+            open_sweeper(settings, rules, clock, metrics) as service,
+            open_confirmer(settings, rules, clock, metrics.confirm) as confirmer,
+        ):
             endpoint = await serve(
                 metrics.registry,
                 host=settings.metrics_host,
@@ -45,7 +49,9 @@ def sweeper() -> None:
                 is_ready=lambda: service.why_not_ready,
             )
             try:
-                await service.run(stop)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(confirmer.run(stop))
+                    tasks.create_task(service.run(stop))
             finally:
                 await endpoint.close()
 

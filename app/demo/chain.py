@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
 
 from app.clock import Clock
 from app.demo import credit_contract as contract
+from app.demo import parts
 from app.demo.lines import STROOPS, Line
 from app.demo.rpc.config import NodeConfig
-from app.demo.rpc.cursors import position_of
-from app.demo.rpc.ledgers import Change, Event, Ledger
-from app.demo.rpc.node import Node
-from app.demo.rpc.server import Server
+from app.demo.rpc.ledgers import Change, Event
+from app.demo.served import AS_SHIPPED, FIRST_LEDGER, ServedChain
 
-FIRST_LEDGER: Final = 1000
-AS_SHIPPED: Final = NodeConfig()
-_LIFE_LEDGERS: Final = 3_110_400
+__all__ = ["AS_SHIPPED", "FIRST_LEDGER", "DemoChain", "keep_changing"]
 
 
 @dataclass(slots=True)
@@ -29,12 +24,9 @@ class _Held:
     rate_since_s: int
 
 
-class DemoChain:
-    """Served at `url` while it is entered. `write` queues, `close` makes it so: until then nobody sees it.
-
-    Changes of one ledger are transactions in the order in which they were queued. `address` is the host and
-    the port to serve on; port 0 picks a free one.
-    """
+class DemoChain(ServedChain):
+    """`write` queues, `close` makes it so: until then nobody sees it. Changes of one ledger are transactions
+    in the order in which they were queued."""
 
     def __init__(
         self,
@@ -43,33 +35,19 @@ class DemoChain:
         config: NodeConfig = AS_SHIPPED,
         address: tuple[str, int] = ("127.0.0.1", 0),
     ) -> None:
-        self.node = Node(replace(config, passphrase=passphrase), clock)
+        super().__init__(passphrase, clock, config, address)
         self.contract_id = contract.contract_address(passphrase)
-        self._server = Server(self.node, *address)
-        self._entries = contract.Entries(self.contract_id)
+        self._entries = parts.Entries(self.contract_id, contract.CODE)
         self._held: dict[str, _Held] = {}
         self._queued: list[tuple[str, Line, str | None]] = []
-        self._ledger = FIRST_LEDGER - 1
         self._utilized = self._active = 0
-
-    async def __aenter__(self) -> DemoChain:
-        await self._server.__aenter__()
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._server.__aexit__(*exception)
-
-    @property
-    def url(self) -> str:
-        """The node's address."""
-        return self._server.url
 
     def write(self, address: str, line: Line, event: str | None) -> None:
         """Let the borrower's line be `line` from the next ledger on; None as event: without telling anybody.
 
         Raises ValueError for an event that the contract has not, and for what is no address.
         """
-        contract.address(address)
+        parts.address(address)
         if event is not None and event not in contract.PAYLOADS:
             raise ValueError(f"no event of the contract: {event!r}")
         self._queued.append((address, line, event))
@@ -85,19 +63,18 @@ class DemoChain:
             self._remember(address, line, at_s, changes)
             if event is not None:
                 payload = contract.PAYLOADS[event](address, line, amount, at_s)
-                events.append(self._event(order, event, payload))
+                events.append(self._event(order, self.contract_id, contract.TOPICS[event], payload))
         for address in dict.fromkeys(address for address, _, _ in self._queued):
             held = self._held[address]
             value = contract.line_value(address, held.line, at_s, held.rate_since_s)
-            self._put(changes, *self._entries.persistent(contract.address(address), value))
+            self._put(changes, *self._entries.persistent(parts.address(address), value))
         if self._queued or self._ledger == FIRST_LEDGER:
-            instance = self._entries.instance(len(self._held), self._active, self._utilized)
+            instance = self._entries.instance(
+                contract.counters(len(self._held), self._active, self._utilized)
+            )
             self._put(changes, *instance)
         self._queued.clear()
-        self.node.ledgers.append(
-            Ledger(self._ledger, at_s, _hash(f"ledger {self._ledger}"), events, tuple(changes.values()))
-        )
-        return self._ledger
+        return self._seal(at_s, events, changes.values())
 
     def _used_by(self, address: str) -> int:
         held = self._held.get(address)
@@ -118,32 +95,18 @@ class DemoChain:
 
     def _number(self, address: str, number: int, changes: dict[str, Change]) -> None:
         """A new line is listed under its number, from which all lines can be found."""
-        who = contract.address(address)
-        by_id = contract.vec(contract.symbol("CreditLineBorrowerById"), contract.u32(number))
-        by_borrower = contract.vec(contract.symbol("CreditLineIdByBorrower"), who)
+        who = parts.address(address)
+        by_id = parts.vec(parts.symbol("CreditLineBorrowerById"), parts.u32(number))
+        by_borrower = parts.vec(parts.symbol("CreditLineIdByBorrower"), who)
         self._put(changes, *self._entries.persistent(by_id, who))
-        self._put(changes, *self._entries.persistent(by_borrower, contract.u32(number)))
+        self._put(changes, *self._entries.persistent(by_borrower, parts.u32(number)))
 
     def _count(self, line: Line, sign: int) -> None:
         self._utilized += sign * line.utilized
         self._active += sign * (line.status == "active")
 
     def _put(self, changes: dict[str, Change], key: str, data: str) -> None:
-        changes[key] = Change(key, data, self._ledger + _LIFE_LEDGERS)
-
-    def _event(self, order: int, name: str, payload: bytes) -> Event:
-        return Event(
-            position_of(self._ledger, order),
-            "contract",
-            self.contract_id,
-            contract.TOPICS[name],
-            contract.text(payload),
-            _hash(f"transaction {self._ledger} {order}"),
-        )
-
-
-def _hash(what: str) -> str:
-    return hashlib.sha256(what.encode()).hexdigest()
+        changes[key] = self._change((key, data))
 
 
 async def keep_changing(chain: DemoChain, clock: Clock, ledger_s: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Generic, NamedTuple, TypeVar
@@ -14,6 +15,7 @@ STATUSES = ("active", "suspended", "defaulted", "closed", "restricted")
 """By the contract's number."""
 
 State = TypeVar("State")
+Seen = TypeVar("Seen")
 
 
 class Line(NamedTuple):
@@ -63,6 +65,10 @@ class History(Generic[State]):
         """The state in force at a time."""
         index = bisect_right(self.times, at_us) - 1
         return None if index < 0 else self.states[index]
+
+    def seen(self, view: Callable[[State | None], Seen | None]) -> History[Seen]:
+        """The same history of what a rule sees of each state."""
+        return History(self.times, [view(state) for state in self.states])
 
     def between(self, from_us: int, to_us: int) -> list[State | None]:
         """Every state in force at some time in [from, to], both ends included."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -38,6 +38,10 @@ class SystemOptions:
     chaos: bool = False
 
 
+PROCESSES: Final = ("connect", "poller", "worker", "sweeper")
+"""What runs all the time."""
+
+
 class System:
     """Everything up on entering but driftwatch itself, which `start_pipeline` starts; nothing left on
     leaving."""
@@ -56,7 +60,7 @@ class System:
             self.chain = await stack.enter_async_context(
                 DemoChain(NETWORK, self.clock, NodeConfig(retention=LEDGERS_KEPT))
             )
-            self.ports = {name: free_port() for name in ("worker", "poller", "connect")}
+            self.ports = {name: free_port() for name in PROCESSES}
             self.supervisor = await stack.enter_async_context(
                 Supervisor(self.options.folder / "logs", self.environment(), self.clock)
             )
@@ -100,21 +104,21 @@ class System:
         path.write_text(yaml.safe_dump(rule, sort_keys=False), encoding="utf-8")
         return path
 
-    async def start_pipeline(self, say: Callable[[str], None]) -> None:
+    async def start_pipeline(
+        self, say: Callable[[str], None], seeded_within_s: float = READY_WITHIN_S
+    ) -> None:
         """Start Connect, poller and worker side by side, then read both sides once; all of it ready after.
 
         Raises `Fatal` with the log of a part that does not come up."""
         say("making the topics")
         await ensure_topics(Settings(kafka=self.kafka, partitions=PARTITIONS))
-        say("starting connect, poller and worker")
+        say(f"starting {', '.join(PROCESSES)}")
         run = self.supervisor
         ports = self.ports
         await run.start(Service("connect", ("connect", "--create-slot"), ports["connect"]))
-        await run.start(Service("poller", ("poller",), ports["poller"]))
-        await run.start(Service("worker", ("worker",), ports["worker"]))
+        for name in PROCESSES[1:]:
+            await run.start(Service(name, (name,), ports[name]))
         await run.start(Service("seed", ("seed", "--if-needed"), ends=True))
-        await asyncio.gather(
-            *(run.until_ready(name, READY_WITHIN_S) for name in ("connect", "poller", "worker"))
-        )
+        await asyncio.gather(*(run.until_ready(name, READY_WITHIN_S) for name in PROCESSES))
         say("reading both sides for the first time")
-        await run.until_ended("seed", READY_WITHIN_S)
+        await run.until_ended("seed", seeded_within_s)

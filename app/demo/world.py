@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.demo.lines import STROOPS, History, Line, Row
-from app.demo.truth import Window
+from app.demo.truth import Compared, Violation, Window, find_violations
 
 SECOND_US = 1_000_000
 
@@ -56,6 +56,16 @@ class Borrower:
     plan: Plant | None = None
     busy: bool = False
 
+    @property
+    def key(self) -> str:
+        """What the rule calls it."""
+        return self.address
+
+    def violations(self, window: Window) -> list[Violation]:
+        """When row and entry really disagreed."""
+        left: History[Compared] = self.rows.seen(lambda row: row)
+        return find_violations(left, self.entries.seen(lambda line: line and Row.of(line)), window)
+
 
 @dataclass(slots=True)
 class Plant:
@@ -66,6 +76,21 @@ class Plant:
     at_s: float
     heals: bool
     planted_us: int | None = None
+
+    @property
+    def subject(self) -> Borrower:
+        """The key that drifts."""
+        return self.borrower
+
+    @property
+    def is_from_before(self) -> bool:
+        """Was it there before driftwatch was?"""
+        return self.kind is Planted.BEFORE_START
+
+    @property
+    def is_drift(self) -> bool:
+        """All kinds are."""
+        return True
 
 
 class World:
@@ -87,6 +112,16 @@ class World:
         self.live = [each for each in self.early if id(each) not in planned]
         self.unborn = [each for each in self.late if id(each) not in planned]
 
+    @property
+    def subjects(self) -> list[Borrower]:
+        """Every key."""
+        return self.borrowers
+
+    @property
+    def kinds(self) -> list[str]:
+        """What is planted."""
+        return [kind.value for kind in Planted]
+
     def _plan(self) -> list[Plant]:
         """Plants of every kind, spread over the load with time left to be judged; half of them heal."""
         plants: list[Plant] = []
@@ -102,6 +137,28 @@ class World:
                 borrower.plan = Plant(kind, borrower, at_s, heals=number % 2 == 0)
                 plants.append(borrower.plan)
         return sorted(plants, key=lambda plant: plant.at_s)
+
+    # ---- what the load asks for
+
+    def steps_of(self, plant: Plant, ledger_us: int) -> list[Step]:
+        """All that a plant does."""
+        return plan_steps(self, plant, Delays.of(self, ledger_us))
+
+    def birth_of(self, borrower: Borrower) -> tuple[Line, str]:
+        """The line as it is opened."""
+        return self.draw_line(), "opened"
+
+    def draw_subject(self) -> Borrower:
+        """Whose turn it is."""
+        return self.draw_borrower()
+
+    def change_of(self, line: Line) -> tuple[Line, str]:
+        """What happens to a line."""
+        return self.draw_change(line), "drawn"
+
+    def row_of(self, line: Line) -> Row:
+        """The row that a good application writes."""
+        return Row.of(line)
 
     # ---- draws
 

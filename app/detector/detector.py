@@ -176,6 +176,7 @@ class Detector:
             self._events = events
             lost = [isinstance(each.past.last, Loss) for each in (self.left, self.right) if each.past]
             self._judge.one_sided.lose(is_lost=any(lost))
+            self.suspects.look_again()
 
     def count_unverifiable(self, held: int) -> int:
         """How many of all keys that are held have a newest piece on a side that is unknown."""

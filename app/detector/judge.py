@@ -208,12 +208,11 @@ class Judge:
                 self.keys.count(str(told.value["transition"]))
                 self.keys.changed.records.add(key)
                 effects.append(told)
-        was_suspect = state.suspect is not None
+            if state.suspect is not None and turn.segment.start == state.suspect.since:
+                self.suspects.clear(key, state)
         if self.suspects.follow(key, state, verdicts.judged, verdicts.suspect) and state.suspect is not None:
             episode = self.teller.episode_at(key, state, state.suspect.since)
             effects.append(self.suspects.ask(key, state.suspect, episode))
-        elif was_suspect and state.suspect is None and not verdicts.turns:
-            self.keys.count("withdrawn")
 
     def _is_doubtful(self, key: str, state: KeyState, sides: Sides, at: int) -> bool:
         """Was an instant that had been judged as drift proven unknown, or in sync, since? False where it is

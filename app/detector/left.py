@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from app.detector.model import ABSENT, INFINITY, UNKNOWN, RowAsOf, RowChange
+from app.detector.model import ABSENT, INFINITY, UNKNOWN, RowAsOf, RowChange, Value
 from app.detector.timeline import LeftState, RowState, Version, insert, is_visible
 from app.detector.watermark import Watermark
 
@@ -51,8 +51,18 @@ def apply_change(
     if is_lost:
         versions[-1] = Version(newest.at, newest.position, UNKNOWN, newest.trace)
     trace = (change.lsn, change.tx, change.linked)
-    changed = insert(versions, Version(at, change.lsn, change.after, trace))
+    after = change.after if not change.kept else _fill_kept(change, newest.value)
+    changed = insert(versions, Version(at, change.lsn, after, trace))
     return (at if changed or is_lost else None), is_lost
+
+
+def _fill_kept(change: RowChange, held: Value) -> Value:
+    """What the change did not tell is as it was held; where nothing was, the whole is unknown."""
+    if not isinstance(change.after, tuple):
+        return change.after
+    if not isinstance(held, tuple):
+        return UNKNOWN
+    return tuple(held[i] if i in change.kept else one for i, one in enumerate(change.after))
 
 
 def hold_read(left: LeftState, read: RowAsOf, watermark: Watermark) -> None:

@@ -141,7 +141,8 @@ class Rule:
 class RowChange(NamedTuple):
     """A committed change of one row. `before`: the canonical value it replaced, None where it is not known.
 
-    `linked`: the other key where the change moved the row between keys.
+    `linked`: the other key where the change moved the row between keys. `kept`: the fields, by index, that
+    the change did not tell since it did not touch them: they are what the row held before.
     """
 
     rule: str
@@ -153,6 +154,7 @@ class RowChange(NamedTuple):
     after: Value
     tx: int | None
     linked: str | None = None
+    kept: tuple[int, ...] = ()
 
 
 class EntryEvent(NamedTuple):
@@ -282,10 +284,11 @@ class Mute(NamedTuple):
 
 
 class ClockReading(NamedTuple):
-    """The clock of a left source less ours, compared directly."""
+    """The clock of a source less ours, compared directly: of a database, a ledger has none to ask."""
 
     source: str | None
     offset_us: int
+    side: Side = Side.LEFT
 
 
 class Unreadable(NamedTuple):

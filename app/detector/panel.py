@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from app.detector.detector import Detector
-from app.detector.model import Effect, Gap, Input, Mark, Mute, Seeded, Side
+from app.detector.model import (
+    ClockReading,
+    Effect,
+    Gap,
+    Input,
+    Mark,
+    Mute,
+    Seeded,
+    Side,
+    Unreadable,
+    Upgraded,
+)
 
 
 class Panel:
@@ -21,19 +32,16 @@ class Panel:
             if len(fed) == 1:
                 return fed[0].advance(message)
             return [effect for detector in fed for effect in detector.advance(message)]
-        if type(message) is Gap:
+        if isinstance(message, Gap | ClockReading):
             fed = [detector for detector in self.detectors.values() if _is_fed(detector, message)]
             return [effect for detector in fed for effect in detector.control(message)]
-        if type(message) is ClockReading:
-            fed = [each for each in self.detectors.values() if each.rule.left_source in (None, message.source)]
-            return [effect for detector in fed for effect in detector.control(message)]
-        if type(message) in _OF_A_RULE:
+        if isinstance(message, Seeded | Mute | Unreadable | Upgraded):
             found = self.detectors.get(message.rule)
             return found.control(message) if found is not None else []
         concerned = self.detectors.get(message.rule)  # type: ignore[union-attr]
         return concerned.observe(message) if concerned is not None else []  # type: ignore[arg-type]
 
 
-def _is_fed(detector: Detector, message: Mark | Gap) -> bool:
+def _is_fed(detector: Detector, message: Mark | Gap | ClockReading) -> bool:
     source = detector.rule.left_source if message.side is Side.LEFT else detector.rule.right_source
     return source is None or message.source is None or source == message.source

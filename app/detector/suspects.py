@@ -45,13 +45,14 @@ class Suspects:
 
     def follow(self, key: str, state: KeyState, judged: int, since: int | None) -> bool:
         """Take in what a look came to: nothing undecided before `judged`, and a stretch from `since` on that
-        must be confirmed (None: there is none). True where that is to be asked for."""
+        must be confirmed (None: there is none). True where that is to be asked for.
+
+        A suspect that has been told is cleared before."""
         suspect = state.suspect
-        if since is None:
-            if suspect is not None and judged > suspect.since:
-                self.clear(key, state)
-            return False
-        if suspect is not None and suspect.since == since:
+        if suspect is not None and judged > suspect.since:
+            self.clear(key, state)
+            self.keys.count("withdrawn")
+        if since is None or state.suspect is not None:
             return False
         state.suspect = Suspect(since, (self.keys.left.at, self.keys.right.ledger))
         self.waiting[key] = None
@@ -65,6 +66,10 @@ class Suspects:
         self.waiting.pop(key, None)
         self.answering.discard(key)
         self.keys.changed.records.add(key)
+
+    def look_again(self) -> None:
+        """Input was declared lost: whether they are suspects still is seen with the next mark."""
+        self.answering.update(self.waiting)
 
     def ask(self, key: str, suspect: Suspect, episode: str) -> Confirm:
         """The question."""

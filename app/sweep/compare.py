@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -44,6 +44,7 @@ class Compared:
     """What a comparison found; `in_sync` to `unverifiable` and the differences add up to `checked`.
 
     `unsettled`: they differed, and moved between the reads each time. `unreadable`: rows without a key.
+    `refused`: keys of rows that can have no entry, and why; they are not among the checked.
     """
 
     checked: int = 0
@@ -54,6 +55,7 @@ class Compared:
     unreadable: int = 0
     cannot_list: bool = False
     differences: list[Difference] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
 
     def count(self, look: Look, by: int = 1) -> None:
         """One key, of which no more is to be said; or one less."""
@@ -103,7 +105,7 @@ class Comparer:
         suspects = await self._screen(both, sides, found)
         found.cannot_list = both.cannot_list
         held: dict[str, _Suspect] = {}
-        for pair in await _read_again(both, suspects):
+        for pair in await _read_again(both, suspects, loaded.rule.joined):
             look, mask = sides.look(pair)
             if look is Look.DIFFERING:
                 held[pair.key] = _Suspect(pair, mask)
@@ -114,7 +116,8 @@ class Comparer:
             if held:
                 say(f"{len(held)} keys differ; they are read again in {wait_s:g} s")
                 await self._clock.sleep(wait_s)
-                held = _keep(held, await _read_again(both, held), sides, found)
+                again = await _read_again(both, held, loaded.rule.joined)
+                held = _keep(held, again, sides, found)
         for suspect in held.values():
             if suspect.lasted >= _LASTED:
                 _tell(found, sides, suspect.pair, suspect.mask)
@@ -134,6 +137,7 @@ class Comparer:
         async with aclosing(both.others(())) as others:
             async for reading in others:
                 _count(reading, sides, found, screened)
+        screened.again.difference_update(found.refused)
         for key in screened.again.difference(screened.suspects):
             found.count(screened.odd.get(key, Look.IN_SYNC), -1)
         return list(screened.suspects | dict.fromkeys(screened.again))
@@ -147,8 +151,11 @@ class Comparer:
 
 def _count(reading: Reading, sides: Sides, found: Compared, screened: _Screened) -> None:
     found.unreadable += reading.rows.unreadable
-    for pair in pair_up(reading.rows.rows, reading.entry_reads):
+    for pair in pair_up(reading.rows.rows, reading.entry_reads, sides.rule.joined):
         look, _ = sides.look(pair)
+        if look is Look.DIFFERING and pair.key in reading.refused:
+            found.refused[pair.key] = reading.refused[pair.key]
+            continue
         if look is Look.DIFFERING:
             screened.suspects[pair.key] = None
             continue
@@ -157,11 +164,11 @@ def _count(reading: Reading, sides: Sides, found: Compared, screened: _Screened)
             screened.odd[pair.key] = look
 
 
-async def _read_again(both: BothSides, keys: Iterable[str]) -> list[Pair]:
+async def _read_again(both: BothSides, keys: Iterable[str], joined: Sequence[int]) -> list[Pair]:
     left, pairs = iter(list(keys)), []
     while some := list(islice(left, ENTRIES_A_CALL)):
         reading = await both.read(some)
-        pairs += pair_up(reading.rows.rows, reading.entry_reads)
+        pairs += pair_up(reading.rows.rows, reading.entry_reads, joined)
     return pairs
 
 

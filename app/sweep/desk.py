@@ -309,5 +309,5 @@ class Desk:
         await self._patiently(lambda: self._log.tell_run(run.record(finished_at)))
 
 
-_OTHER_ENDS: Final = ("parked", "clock")
+_OTHER_ENDS: Final = ("parked", "clock", "schema")
 """Incidents that a sweep does not end."""

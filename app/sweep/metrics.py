@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from app.clock import Clock
 from app.detector.model import SECOND
@@ -13,8 +13,29 @@ from app.sweep.sweep_run import OVER, SweepRun
 PARTS: Final = ("in_sync", "drifting", "in_flight", "exempt", "unverifiable", "repaired", "errors")
 
 
+class ConfirmMetrics:
+    """All `driftwatch_confirm_*` of a sweeper."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.answers = Counter(
+            "driftwatch_confirm_answers",
+            "Questions about suspects, by what became of them",
+            ["rule", "outcome"],
+            registry=registry,
+        )
+        self.duration = Histogram(
+            "driftwatch_confirm_duration_seconds",
+            "From a question to its answer in the topic",
+            buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=registry,
+        )
+        self.trouble = Counter(
+            "driftwatch_confirm_trouble", "Failures to take or answer questions", registry=registry
+        )
+
+
 class SweepMetrics:
-    """All `driftwatch_sweep_*` of a sweeper."""
+    """All `driftwatch_sweep_*` of a sweeper, and those of its confirmations."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -47,6 +68,8 @@ class SweepMetrics:
         self.refused = Counter(
             "driftwatch_sweep_requests_refused", "Requests that nobody can understand", registry=registry
         )
+
+        self.confirm = ConfirmMetrics(registry)
 
     def count(self, rule: str, rows: int, entries: int) -> None:
         """What was read."""

@@ -47,6 +47,11 @@ class Reading:
         """The entries of all calls, in their order."""
         return [entry for page in self.entries for entry in page.entries]
 
+    @property
+    def refused(self) -> dict[str, str]:
+        """The keys that can have no entry and are an error of their own, and why."""
+        return {key: why for page in self.entries for key, why in page.refused.items()}
+
 
 class BothSides:
     """Reads one rule's two sides; trouble that passes is waited out. `at_least`: the ledger from which an
@@ -102,6 +107,12 @@ class BothSides:
         unmet = iter([key for key in wanted if hash(key) not in self._met])
         while keys := list(islice(unmet, ENTRIES_A_CALL)):
             yield await self.read(keys)
+
+    async def again(self, keys: Sequence[str]) -> AsyncGenerator[Reading, None]:
+        """Those of `keys` that a row had, whole: a page does not tell that a second row of a key is gone."""
+        met = [key for key in keys if hash(key) in self._met]
+        for first in range(0, len(met), ENTRIES_A_CALL):
+            yield await self.read(met[first : first + ENTRIES_A_CALL])
 
     async def read(self, keys: Sequence[str]) -> Reading:
         """At most 200 keys, both sides of each."""

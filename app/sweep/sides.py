@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from app.detector.episode import RANK, differences_of
+from app.detector.join import is_joined, join_values
 from app.detector.model import ABSENT, DUPLICATE, INFINITY, OUT, UNKNOWN, EntryAsOf, RowAsOf, Rule, Value
 from app.detector.segments import BAD, EXISTENCE, UNVERIFIABLE, Comparison, Segment, find_segments
 from app.detector.timeline import Version
@@ -80,16 +81,20 @@ def _kind(value: Value) -> str:
     return "present" if isinstance(value, tuple) else value
 
 
-def pair_up(rows: Iterable[RowAsOf], entries: Iterable[EntryAsOf]) -> list[Pair]:
+def pair_up(rows: Iterable[RowAsOf], entries: Iterable[EntryAsOf], joined: Sequence[int] = ()) -> list[Pair]:
     """The pairs of all keys that either side was asked for, in the order of the entries; what was not asked
-    for is absent."""
-    values: dict[str, list[Value]] = {}
+    for is absent. `joined`: the rule's fields that rows of a joined table give."""
+    own: dict[str, list[Value]] = {}
+    theirs: dict[str, list[Value]] = {}
     for row in rows:
+        values = theirs if joined and is_joined(row.row) else own
         values.setdefault(row.key, []).append(ABSENT if row.row is None else row.value)
     return [
         Pair(
             entry.key,
-            value_of_rows(values.get(entry.key, ())),
+            join_values(
+                value_of_rows(own.get(entry.key, ())), value_of_rows(theirs.get(entry.key, ())), joined
+            ),
             entry.value,
             entry.modified_ledger,
             entry.read_at,

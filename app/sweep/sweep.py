@@ -14,7 +14,7 @@ from app.rules import LoadedRule
 from app.sweep.metrics import SweepMetrics
 from app.sweep.patience import Patience
 from app.sweep.reading import BothSides, EntrySource, Reading, RowSource
-from app.sweep.sides import Sides, pair_up
+from app.sweep.sides import Look, Sides, pair_up
 from app.sweep.sweep_run import Phase, State, SweepRun
 from app.telemetry import get_logger
 
@@ -73,7 +73,7 @@ class Sweeper:
     3. after the last page the end of the side is told: what was not met is absent, and a loss before the
        first page has ended
     4. the keys that no row had are read by themselves on both sides: those that the contract lists, and those
-       of open episodes (a deletion that was lost is found so)
+       of open episodes (a deletion that was lost is found so); open ones that a row had are read whole, too
     5. when the detector has judged the time of the last read, and the window after it, what differed is told
        apart: open episodes are drifting, the rest agreed within the window
     """
@@ -98,9 +98,6 @@ class Sweeper:
         both = BothSides(
             (self._sources.rows, self._sources.entries), loaded, self._patiently, await self._find_ledger()
         )
-        if loaded.right.contracts is not None:
-            # which contract a key has is read with the list: a list of the sweep before lacks newer keys
-            await self._patiently(lambda: self._sources.entries.list_keys(loaded))
         if run.phase is Phase.OTHERS or (run.phase is Phase.ROWS and run.after is not None):
             await both.pass_by(self._options.page_size, run.after)
         if run.phase is Phase.ROWS:
@@ -133,6 +130,9 @@ class Sweeper:
                 await self._take(loaded, counted, reading)
                 await self._rest(both, run, gate, (began, len(reading.entry_reads)))
         run.adopt(counted)
+        async with aclosing(both.again(sorted(open_keys))) as whole:
+            async for reading in whole:
+                await self._publish(loaded, run, reading)
         if run.spans[Side.RIGHT].since is None:
             run.spans[Side.RIGHT].add((await both.read_nothing()).read_at, 0)
         if both.cannot_list:
@@ -146,19 +146,26 @@ class Sweeper:
 
     async def _take(self, loaded: LoadedRule, run: SweepRun, reading: Reading) -> None:
         """Publish what was read, then count it."""
+        await self._publish(loaded, run, reading)
         entries = reading.entry_reads
-        reads: list[RowAsOf | EntryAsOf] = [*reading.rows.rows, *entries]
-        await self._patiently(lambda: self._sources.log.publish(loaded.rule, reads, run.id))
-        sides = Sides(loaded.rule)
+        sides, refused = Sides(loaded.rule), reading.refused
         for key in reading.again:
             run.count_again(key)
-        for pair in pair_up(reading.rows.rows, entries):
-            run.count(pair.key, sides.look(pair)[0])
+        for pair in pair_up(reading.rows.rows, entries, loaded.rule.joined):
+            look = sides.look(pair)[0]
+            if look is Look.DIFFERING and pair.key in refused:
+                run.errors += 1
+            else:
+                run.count(pair.key, look)
         run.errors += reading.rows.unreadable
         run.spans[Side.LEFT].add(reading.rows.read_at, len(reading.rows.rows))
         for page in reading.entries:
             run.spans[Side.RIGHT].add(page.read_at, len(page.entries))
         self.metrics.count(run.rule, len(reading.rows.rows), len(entries))
+
+    async def _publish(self, loaded: LoadedRule, run: SweepRun, reading: Reading) -> None:
+        reads: list[RowAsOf | EntryAsOf] = [*reading.rows.rows, *reading.entry_reads]
+        await self._patiently(lambda: self._sources.log.publish(loaded.rule, reads, run.id))
 
     async def _rest(
         self, both: BothSides, run: SweepRun, gate: asyncio.Event, page: tuple[float, int]

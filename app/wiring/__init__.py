@@ -15,8 +15,9 @@ from app.ports import Codec
 from app.rules import ContractTable, LoadedRule
 from app.settings import Settings
 from app.sweep.compare import CompareOptions, Comparer
+from app.sweep.confirm import Confirmer, ConfirmSources
 from app.sweep.desk import SEED_COVERS, Desk, DeskOptions, DeskParts
-from app.sweep.metrics import SweepMetrics
+from app.sweep.metrics import ConfirmMetrics, SweepMetrics
 from app.sweep.schedule import schedule_of
 from app.sweep.seed import Seeder, SeedOptions, Sources
 from app.sweep.service import SweepService
@@ -28,12 +29,13 @@ from connectors.debezium.configuration import Capture
 from connectors.debezium.database import Names
 from connectors.debezium.metrics import ConnectMetrics
 from connectors.debezium.supervision import ConnectWorker, Supervision, Target
+from connectors.kafka.confirming import ConfirmRequests
 from connectors.kafka.lost import tell_slot_lost
 from connectors.kafka.observations import ObservationCodec
 from connectors.kafka.requests import SweepRequests, ask_sweeps
 from connectors.kafka.seeding import SeedLog
 from connectors.kafka.status import StatusView
-from connectors.postgres.contracts import read_contracts
+from connectors.postgres.contracts import ContractReader
 from connectors.postgres.reader import RowReader
 from connectors.soroban.access import open_nodes
 from connectors.soroban.allowance import Purpose
@@ -58,14 +60,12 @@ def build_codecs(rules: Sequence[LoadedRule], prefix: str = "") -> Mapping[str, 
 async def open_seeder(settings: Settings, clock: Clock, options: SeedOptions) -> AsyncIterator[Seeder]:
     """What seeds rules, with its connections; they are closed afterwards."""
     rows = RowReader(settings.database, settings.source, settings.slot)
-    rpc = open_nodes(settings, clock, Purpose.SWEEP)
     log = SeedLog(settings, network_name(settings.network_passphrase))
-    entries = EntrySource(rpc, settings.network_passphrase, contract_loader(settings))
     try:
-        yield Seeder(Sources(rows, entries, log), clock, options)
+        async with _open_entries(settings, clock) as entries:
+            yield Seeder(Sources(rows, entries, log), clock, options)
     finally:
         await rows.close()
-        await rpc.close()
         await log.close()
 
 
@@ -73,13 +73,25 @@ async def open_seeder(settings: Settings, clock: Clock, options: SeedOptions) ->
 async def open_comparer(settings: Settings, clock: Clock, options: CompareOptions) -> AsyncIterator[Comparer]:
     """What compares both sides of rules now; its connections are closed afterwards."""
     rows = RowReader(settings.database, settings.source, settings.slot)
-    rpc = open_nodes(settings, clock, Purpose.SWEEP)
     try:
-        yield Comparer(
-            rows, EntrySource(rpc, settings.network_passphrase, contract_loader(settings)), clock, options
-        )
+        async with _open_entries(settings, clock) as entries:
+            yield Comparer(rows, entries, clock, options)
     finally:
         await rows.close()
+
+
+@asynccontextmanager
+async def _open_entries(
+    settings: Settings, clock: Clock, purpose: Purpose = Purpose.SWEEP
+) -> AsyncIterator[EntrySource]:
+    """What reads entries as of a ledger, by the mapping as it is then; its connections are closed
+    afterwards."""
+    rpc = open_nodes(settings, clock, purpose)
+    contracts = ContractReader(settings.database)
+    try:
+        yield EntrySource(rpc, settings.network_passphrase, contracts)
+    finally:
+        await contracts.close()
         await rpc.close()
 
 
@@ -88,9 +100,7 @@ async def open_sweeper(
     settings: Settings, rules: Sequence[LoadedRule], clock: Clock, metrics: SweepMetrics
 ) -> AsyncIterator[SweepService]:
     """The sweeper's service, with its connections; they are closed afterwards."""
-    rpc = open_nodes(settings, clock, Purpose.SWEEP)
     log = SeedLog(settings, network_name(settings.network_passphrase), "sweep")
-    entries = EntrySource(rpc, settings.network_passphrase, contract_loader(settings))
     readers: list[RowReader] = []
     by_id = {loaded.rule.id: loaded for loaded in rules}
     pace = SweepOptions(settings.sweep_page, settings.sweep_rate or None)
@@ -100,7 +110,11 @@ async def open_sweeper(
         source=settings.source,
     )
     default_us = settings.reconciliation_interval_ms * 1000 or None
-    async with StatusView(settings) as view, SweepRequests(settings) as requests:
+    async with (
+        _open_entries(settings, clock) as entries,
+        StatusView(settings) as view,
+        SweepRequests(settings) as requests,
+    ):
 
         def make_desk(rule: str) -> Desk:
             loaded = by_id[rule]
@@ -115,7 +129,25 @@ async def open_sweeper(
         finally:
             for rows in readers:
                 await rows.close()
-            await rpc.close()
+            await log.close()
+
+
+@asynccontextmanager
+async def open_confirmer(
+    settings: Settings, rules: Sequence[LoadedRule], clock: Clock, metrics: ConfirmMetrics
+) -> AsyncIterator[Confirmer]:
+    """What answers the questions about suspects, with connections of its own: a sweep never delays it."""
+    log = SeedLog(settings, network_name(settings.network_passphrase), "confirm")
+    rows = RowReader(settings.database, settings.source, settings.slot)
+    by_id = {loaded.rule.id: loaded for loaded in rules}
+    async with (
+        _open_entries(settings, clock, Purpose.TIP) as entries,
+        ConfirmRequests(settings) as requests,
+    ):
+        try:
+            yield Confirmer(by_id, ConfirmSources(rows, entries, log), requests, clock, metrics)
+        finally:
+            await rows.close()
             await log.close()
 
 
@@ -130,7 +162,11 @@ def contract_loader(settings: Settings) -> LoadContracts:
     """What reads a whole mapping table from the database."""
 
     async def load(table: ContractTable) -> Mapping[str, str]:
-        return await read_contracts(settings.database, table)
+        reader = ContractReader(settings.database)
+        try:
+            return await reader(table)
+        finally:
+            await reader.close()
 
     return load
 

@@ -8,6 +8,7 @@ from app.detector.detector import Detector
 from app.detector.model import (
     ABSENT,
     SECOND,
+    Confirm,
     Effect,
     EntryAsOf,
     EntryEvent,
@@ -51,18 +52,22 @@ def rule_of(*fields: Field, **changes: object) -> Rule:
 class Story:
     """One key's story. A ledger closes every 5 s: ledger n at 5 n seconds. Lsn and event ids count up."""
 
-    def __init__(self, rule: Rule | None = None, *, from_empty: bool = True) -> None:
+    def __init__(
+        self, rule: Rule | None = None, *, from_empty: bool = True, confirmed: str = "replay"
+    ) -> None:
         self.log = UnverifiableLog()
         self.rule = rule or rule_of()
-        self.detector = Detector(self.rule, from_empty=from_empty, confirmed="replay", log=self.log)
+        self.detector = Detector(self.rule, from_empty=from_empty, confirmed=confirmed, log=self.log)
         self.told: list[Transition] = []
         self.incidents: list[Incident] = []
+        self.asked: list[Confirm] = []
         self.lsn = 0
 
     def take(self, effects: list[Effect]) -> list[Effect]:
         """Keep what was published."""
         self.told += [effect for effect in effects if isinstance(effect, Transition)]
         self.incidents += [effect for effect in effects if isinstance(effect, Incident)]
+        self.asked += [effect for effect in effects if isinstance(effect, Confirm)]
         return effects
 
     def row(
@@ -110,9 +115,21 @@ class Story:
         row: int | None = 1,
         seen: Snapshot = EVERYTHING_SEEN,
         key: str = KEY,
+        besides: tuple[int, ...] = (),
     ) -> None:
-        """A row as a snapshot saw it."""
-        self.take(self.detector.observe(RowAsOf("r", key, row, value, seen, us(at))))
+        """A row as a snapshot saw it; without a row: no other one but `besides`."""
+        self.take(self.detector.observe(RowAsOf("r", key, row, value, seen, us(at), besides)))
+
+    def answer(self, at: float, rows: dict[int, Value], ledger: int, entry: Value, modified: int) -> None:
+        """A live read of both sides: all rows under the key, then the entry."""
+        for row, value in rows.items():
+            self.row_as_of(at, value, row=row)
+        self.row_as_of(at, ABSENT, row=None, besides=tuple(rows))
+        self.entry_as_of(ledger, entry, modified=modified)
+
+    def tick(self, at: float) -> list[Effect]:
+        """Processing time passes."""
+        return self.take(self.detector.tick(us(at)))
 
     def entry_as_of(
         self, ledger: int, value: Value, *, modified: int = -1, dated: bool = True, key: str = KEY

@@ -24,8 +24,6 @@ from app.demo.system import NETWORK, PARTITIONS, System
 from app.demo.truth import find_violations
 from app.demo.world import SECOND_US, Borrower, World, WorldShape
 from app.errors import Fatal
-from app.native.child import free_port
-from app.native.supervisor import Service
 from app.partitioning import partition_of
 from app.rules import LoadedRule, load_rules
 from app.settings import Settings
@@ -37,7 +35,6 @@ from schemas.topics import MISMATCHES
 RULE: Final = "credit-line"
 _LANES: Final = 4
 _RESERVED: Final = 60
-_READY_WITHIN_S: Final = 60.0
 _WITHIN_S: Final = 90.0
 
 
@@ -77,14 +74,8 @@ class Stage:
             self.connection = await asyncpg.connect(system.database)
             stack.push_async_callback(self._close_connections, [self.connection])
             self.load = await stack.enter_async_context(self._world_running())
-            port = free_port()
-            system.supervisor.environment |= {
-                "DRIFTWATCH_SWEEPER_PORT": str(port),
-                "RECONCILIATION_INTERVAL_MS": "0",
-            }
+            system.supervisor.environment |= {"RECONCILIATION_INTERVAL_MS": "0"}
             await system.start_pipeline(self.says)
-            await system.supervisor.start(Service("sweeper", ("sweeper",), port))
-            await system.supervisor.until_ready("sweeper", _READY_WITHIN_S)
             feed = await stack.enter_async_context(open_feed(system.kafka, MISMATCHES, self.clock))
             self.settings = self._settings()
             [self.rule] = self._rules()
