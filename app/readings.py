@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from app.detector.model import EntryAsOf, RowAsOf, Snapshot
@@ -26,11 +27,13 @@ class RowPage:
 @dataclass(frozen=True, slots=True)
 class EntryPage:
     """Entries as one ledger held them. `read_at`: the close time of that ledger, µs. An entry that exists and
-    cannot be read has the value UNKNOWN."""
+    cannot be read has the value UNKNOWN. `refused`: keys that can have no entry (they are absent) and are an
+    error of their own, and why."""
 
     read_at: int
     read_ledger: int
     entries: tuple[EntryAsOf, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_snapshot(text: str) -> Snapshot:

@@ -1,4 +1,4 @@
-"""Everything that the environment says, validated once; secrets are never printed."""
+"""What the environment and the configuration file say, validated once; secrets are never printed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import Fatal
+from app.settings_file import find_settings_file, read_settings_file
 
 RULES_FOLDER = Path(__file__).parent / "rules"
 
@@ -18,13 +19,20 @@ class Settings(BaseSettings):
     """Frozen. Names in the environment: `DRIFTWATCH_<FIELD>` unless an alias is given."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DRIFTWATCH_", frozen=True, populate_by_name=True, extra="ignore", env_ignore_empty=True
+        env_prefix="DRIFTWATCH_",
+        frozen=True,
+        populate_by_name=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
     )
 
     kafka: str = "127.0.0.1:9092"
     """Bootstrap servers, `host:port[,host:port]`."""
     database: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:5432/postgres")
     """DSN of the database whose rows are reconciled."""
+    desk_database: SecretStr = SecretStr("")
+    """DSN of the database in which the desk keeps schema recon; empty: `database`."""
     connect_url: str = ""
     """A Kafka Connect worker to use; empty: `driftwatch connect` runs one of its own (Java, Maven)."""
     connect_folder: Path | None = None
@@ -56,7 +64,20 @@ class Settings(BaseSettings):
     poller_port: int = 9102
     connect_port: int = 9103
     sweeper_port: int = 9104
+    recorder_port: int = 9105
+    notifier_port: int = 9106
+    api_metrics_port: int = 9107
     """`/metrics`, `/healthz` and `/readyz` of each process; 0 picks a free one."""
+
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Where `driftwatch api` listens; 0 picks a free port."""
+    api_key: SecretStr = SecretStr("")
+    """A key of role operator for every rule, beside those of `driftwatch api keys`; empty: none."""
+    api_rate: Annotated[float, Field(ge=0)] = 20.0
+    """Requests a second of one API key, twice as many at once; 0: no limit."""
+    api_triggers_per_minute: Annotated[float, Field(ge=0)] = 6.0
+    """Requests for sweeps of one API key; 0: no limit."""
 
     sweep_rate: Annotated[float, Field(ge=0)] = 0.0
     """Most keys a second that a sweep reads; 0: no limit."""
@@ -71,6 +92,12 @@ class Settings(BaseSettings):
     )
     """Sweep every rule when the sweeper starts."""
 
+    persistent_after: Annotated[str, Field(pattern=r"^\d+(ms|s|m|h|d)$")] = "1h"
+    """Critical drift that has been open for longer than this is persistent, and has an alert of its own."""
+
+    webhooks: Path | None = None
+    """File of the targets that `driftwatch notifier` tells; None: nobody is told."""
+
     rpc_url: SecretStr = Field(default=SecretStr("http://127.0.0.1:8000"), validation_alias="SOROBAN_RPC_URL")
     """One or more addresses of nodes of one network, separated by commas; the first is asked first."""
     rpc_headers: SecretStr = SecretStr("")
@@ -83,25 +110,56 @@ class Settings(BaseSettings):
         default="Test SDF Network ; September 2015", validation_alias="STELLAR_NETWORK_PASSPHRASE"
     )
 
+    @property
+    def desk_dsn(self) -> SecretStr:
+        """Where schema recon is."""
+        return self.desk_database if self.desk_database.get_secret_value() else self.database
+
     def topic(self, name: str) -> str:
         """The topic's name with the configured prefix."""
         return self.topic_prefix + name
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Settings from the environment; raises `Fatal` with every problem named at once."""
+    """Settings from the environment and, where it says nothing, from the configuration file; raises `Fatal`
+    with every problem named at once."""
     rules = overrides.pop("rules", None)
+    path = find_settings_file(os.environ, Path())
+    stated = {} if path is None else _read_file(path)
+    if rules is None:
+        listed = os.environ.get("DRIFTWATCH_RULES", "")
+        rules = tuple(Path(part.strip()) for part in listed.split(",") if part.strip())
+    if rules:
+        overrides["rules"] = rules
     try:
-        if rules is None:
-            listed = os.environ.get("DRIFTWATCH_RULES", "")
-            rules = tuple(Path(part.strip()) for part in listed.split(",") if part.strip())
-        if rules:
-            overrides["rules"] = rules
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return Settings(**{**stated, **overrides})  # type: ignore[arg-type]
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
         )
-        raise Fatal(
-            "reading", "the environment", problems, "correct these variables and start again"
-        ) from error
+        place = "the environment" if path is None else f"the environment and {path}"
+        raise Fatal("reading", place, problems, "correct these variables and start again") from error
+
+
+def environment_names(name: str) -> tuple[str, ...]:
+    """The variables that give a setting; the first one that is set does."""
+    alias = Settings.model_fields[name].validation_alias
+    if alias is None:
+        return (f"DRIFTWATCH_{name.upper()}",)
+    return tuple(str(each) for each in getattr(alias, "choices", [alias]))
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    """What the file says and the environment does not."""
+    fields = Settings.model_fields
+    said = {name.upper() for name, value in os.environ.items() if value}
+    given = {name for name in fields if not said.isdisjoint(environment_names(name))}
+    file = read_settings_file(path, os.environ, fields, given)
+    found: dict[str, object] = dict(file.stated)
+    for name in file.stated:
+        annotation = str(fields[name].annotation)
+        if "tuple" in annotation and "Path" in annotation:
+            found[name] = file.paths(name)
+        elif "Path" in annotation:
+            found[name] = file.folder / str(file.stated[name])
+    return found

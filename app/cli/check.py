@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,11 +56,14 @@ def _read_configuration(*, tells: bool) -> tuple[Settings, Sequence[LoadedRule]]
     from app.ports import Finding
     from app.rules import load_rules
     from app.settings import load_settings
+    from app.settings_file import find_settings_file
 
     settings = load_settings()
     rules = load_rules(settings.rules, os.environ)
     if tells:
-        _print(Finding("configuration", True, "read from the environment"))
+        file = find_settings_file(os.environ, Path())
+        place = "the environment" if file is None else f"the environment and {file}"
+        _print(Finding("configuration", True, f"read from {place}"))
         named = ", ".join(f"{each.rule.id} version {each.rule.version}" for each in rules)
         _print(Finding("rules", True, named))
     return settings, rules

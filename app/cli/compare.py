@@ -68,7 +68,7 @@ async def _compare(names: list[str], options: CompareOptions, *, as_json: bool) 
             _print(rule.rule.id, found, as_json=as_json)
             if found.differences:
                 worst = DIFFERENT
-            elif found.unverifiable or found.unreadable:
+            elif found.unverifiable or found.unreadable or found.refused:
                 worst = worst or TROUBLE
     return worst
 
@@ -82,7 +82,10 @@ def _print(rule: str, found: Compared, *, as_json: bool) -> None:
         "unsettled": found.unsettled,
         "unverifiable": found.unverifiable,
         "unreadable": found.unreadable,
+        "refused": len(found.refused),
     }
+    for why in found.refused.values():
+        typer.echo(f"{rule}: {why}", err=True)
     if found.cannot_list:
         typer.echo(f"{rule}: the contract cannot list its keys: only those of rows were compared", err=True)
     if as_json:

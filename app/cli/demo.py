@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -42,8 +42,14 @@ def demo(
     chaos: Annotated[
         bool, typer.Option("--chaos", help="kill -9 worker, poller and Connect in the middle.")
     ] = False,
-    borrowers: Annotated[int, typer.Option(min=200, help="Half of them are there before it starts.")] = 2400,
-    rate: Annotated[int, typer.Option(min=1, help="Changes a second.")] = 260,
+    system: Annotated[
+        str, typer.Option(metavar="credit|escrow", help="Credit lines, or invoices with one contract each.")
+    ] = "credit",
+    keys: Annotated[
+        int | None,
+        typer.Option("--keys", "--borrowers", min=200, help="Half of them are there before it starts."),
+    ] = None,
+    rate: Annotated[int | None, typer.Option(min=1, help="Changes a second.")] = None,
     ledger: Annotated[int, typer.Option(min=1, help="Seconds between two ledgers.")] = 2,
     folder: Annotated[
         Path | None, typer.Option(help="Keep data and logs here (default: a temporary folder, removed).")
@@ -66,7 +72,7 @@ def demo(
         raise typer.Exit(run_drills(drill, seed, folder, as_json=as_json))
     seconds = None if duration is None else parse_duration(duration)
     place = folder or Path(tempfile.mkdtemp(prefix="driftwatch-demo-"))
-    running = _build(place, seconds, seed=seed, chaos=chaos, size=(borrowers, rate, ledger))
+    running = _build(place, seconds, seed=seed, chaos=chaos, size=_Size(system, keys, rate, ledger))
     try:
         report = asyncio.run(_run(running, as_json=as_json))
     except asyncio.CancelledError:
@@ -90,28 +96,38 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-def _build(place: Path, seconds: float | None, *, seed: int, chaos: bool, size: tuple[int, int, int]) -> Demo:
+class _Size(NamedTuple):
+    """How big a demo of which system is; None: as is usual for that one."""
+
+    system: str
+    keys: int | None
+    rate: int | None
+    ledger_s: int
+
+
+def _build(place: Path, seconds: float | None, *, seed: int, chaos: bool, size: _Size) -> Demo:
     from app.clock import SystemClock
-    from app.demo.credit_contract import borrower_address
     from app.demo.run import Demo, DemoOptions
     from app.demo.system import System, SystemOptions
+    from app.demo.systems import find_kind
     from app.demo.truth import Window
-    from app.demo.world import World, WorldShape
+    from app.demo.world import WorldShape
 
-    borrowers, rate, ledger = size
+    kind = find_kind(size.system)
     window = Window(lag_us=6_000_000, lead_us=4_000_000, skew_us=500_000, min_us=500_000)
     shape = WorldShape(
         seed=seed,
-        borrowers=borrowers,
+        borrowers=size.keys or kind.keys,
         seconds=seconds or _UNTIL_STOPPED_S,
-        changes_per_s=rate,
+        changes_per_s=size.rate or kind.rate,
         window=window,
+        planted_of_each=kind.planted_of_each,
     )
-    world = World(shape, [borrower_address(seed, index) for index in range(borrowers)])
     clock = SystemClock()
     place.mkdir(parents=True, exist_ok=True)
-    system = System(SystemOptions(place, window, chaos=chaos), clock)
-    return Demo(DemoOptions(seconds, chaos=chaos, ledger_s=ledger), world, system, clock)
+    system = System(SystemOptions(place, window, chaos=chaos, setting=kind.setting), clock)
+    options = DemoOptions(seconds, chaos=chaos, ledger_s=size.ledger_s)
+    return Demo(options, kind.scenario(shape), system, clock)
 
 
 async def _run(running: Demo, *, as_json: bool) -> dict[str, Any]:
@@ -216,9 +232,14 @@ def _sentences(report: dict[str, Any]) -> list[str]:
         f"from the moment that a verdict was possible to its event: {_seconds(report['detection_p50_ms'])} "
         f"(p50), {_seconds(report['detection_p99_ms'])} (p99)",
         f"from the drift itself: {_seconds(report['drift_to_event_p50_ms'])} (p50), most of it the window",
-        f"{report['changes_per_s']} changes a second over {report['borrowers']} borrowers; "
+        f"{report['changes_per_s']} changes a second over {_keys_of(report)}; "
         f"ready {report['startup_s']} s after the start",
     ]
+
+
+def _keys_of(report: dict[str, Any]) -> str:
+    """So many of what the world's keys are."""
+    return next(f"{report[noun]} {noun}" for noun in ("borrowers", "invoices") if noun in report)
 
 
 def _seconds(milliseconds: float | None) -> str:

@@ -1,19 +1,23 @@
-"""`driftwatch rules check`: whether rule files are right, and what they leave uncovered."""
+"""`driftwatch rules`: whether rule files are right, what they leave uncovered; first ones to begin with."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.settings import RULES_FOLDER
+from app.cli._scaffold import scaffold
+
+if TYPE_CHECKING:
+    from app.rules import LoadedRule
 
 
 def register(commands: typer.Typer) -> None:
     """Add the group `rules`."""
-    group = typer.Typer(help="Look at rule files.", no_args_is_help=True)
+    group = typer.Typer(help="Look at rule files, and write first ones.", no_args_is_help=True)
     group.command("check")(check)
+    group.command("scaffold")(scaffold)
     group.callback()(lambda: None)
     commands.add_typer(group, name="rules")
 
@@ -39,19 +43,21 @@ def check(
     broken = {problem.file for problem in problems}
     uncovered = 0
     for rule in rules:
-        enumerable = _is_enumerable(rule.right.entry)
+        enumerable = _is_enumerable(rule)
         if enumerable is None:
-            typer.echo(
-                f"{rule.path}: right.entry: {rule.right.entry!r} has no decoder; allowed: {_decoders()}"
-            )
             uncovered += 1
         elif rule.path not in broken:
             said = rule.rule
             typer.echo(
                 f"ok    {said.id} version {said.version}: existence and {len(said.fields)} fields, "
-                f"{rule.left.table} by {rule.left.key} against entry {rule.right.entry}"
+                f"{_left_of(rule)} against entry {rule.right.entry}"
             )
-            if not enumerable:
+            if rule.right.contracts is not None:
+                typer.echo(
+                    f"note  {said.id}: seeds and sweeps read the entries of the keys in "
+                    f"{rule.right.contracts.table}, and of those that have a row"
+                )
+            elif not enumerable:
                 typer.echo(
                     f"note  {said.id}: the entries of {rule.right.entry} cannot be listed: one without a row "
                     "is found once an event names it; seeds and sweeps read the keys that have a row"
@@ -63,21 +69,24 @@ def check(
         raise typer.Exit(1)
 
 
+def _left_of(rule: LoadedRule) -> str:
+    return " joined with ".join(f"{left.table} by {left.key}" for left in rule.left.tables)
+
+
 def _configured() -> list[Path]:
     from app.settings import load_settings
 
-    return list(load_settings().rules) or sorted(RULES_FOLDER.glob("**/*.yaml"))
+    return list(load_settings().rules)
 
 
-def _is_enumerable(entry: str) -> bool | None:
-    """Whether the contract can list its keys; None: no decoder has this name."""
-    from connectors.soroban.contracts import DECODERS
+def _is_enumerable(rule: LoadedRule) -> bool | None:
+    """Whether the contract can list its keys; None: there is no decoder, and why has been told."""
+    from app.errors import Fatal
+    from connectors.soroban.contracts import decoder_for
 
-    decoder = DECODERS.get(entry)
-    return None if decoder is None else hasattr(decoder, "numbered_key")
-
-
-def _decoders() -> str:
-    from connectors.soroban.contracts import DECODERS
-
-    return ", ".join(sorted(DECODERS))
+    try:
+        return hasattr(decoder_for(rule.right), "numbered_key")
+    except Fatal as error:
+        path = "right.entry" if rule.right.decoder is None else "right.decoder"
+        typer.echo(f"{rule.path}: {path}: {error}")
+        return None

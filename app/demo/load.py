@@ -7,44 +7,35 @@ import heapq
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 
 from app.clock import Clock
-from app.demo.lines import Line, Row
-from app.demo.planting import ChainStep, Delays, RowStep, plan_steps
 from app.demo.rows import Lane
-from app.demo.world import SECOND_US, Borrower, Plant, World
+from app.demo.scenario import Contract, Planted, Scenario, Subject, World
+from app.demo.steps import SECOND_US, ChainStep, RowStep
 
 TURN_S = 0.05
-
-
-class Contract(Protocol):
-    """The credit contract on the demo's network: what is written takes effect when the ledger closes."""
-
-    def write(self, address: str, line: Line, event: str | None) -> None: ...
-
-    def close(self, at_us: int) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
     """A change that waits for the next ledger; `follow` is the row to write afterwards, None: never."""
 
-    borrower: Borrower
-    line: Line
-    follow: Row | None = None
+    subject: Subject
+    line: Any
+    follow: Any = None
     delay_us: int = 0
 
 
 @dataclass(slots=True)
 class Births:
-    """Borrowers whose lines open evenly over the first `seconds`."""
+    """Keys that are born evenly over the first `seconds`."""
 
-    unborn: list[Borrower]
+    unborn: list[Subject]
     seconds: float
     born: int = 0
 
-    def until(self, passed_s: float) -> list[Borrower]:
+    def until(self, passed_s: float) -> list[Subject]:
         """Those whose time has come and who were not told before."""
         due = int(len(self.unborn) * min(1.0, passed_s / self.seconds))
         told = self.unborn[self.born : due]
@@ -54,58 +45,61 @@ class Births:
 
 @dataclass(slots=True)
 class Load:
-    """Runs a world against its contract and its table. One that runs writes every history as it happens."""
+    """Runs a world against its contracts and its tables. One that runs writes every history as it happens."""
 
-    world: World
+    scenario: Scenario
     contract: Contract
     lanes: Sequence[Lane]
     clock: Clock
     ledger_s: int
     waiting: dict[int, Submitted] = field(default_factory=dict)
-    later: list[tuple[int, int, Borrower, ChainStep]] = field(default_factory=list)
+    later: list[tuple[int, int, Subject, ChainStep]] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     ledgers: int = 0
     submitted: int = 0
+
+    @property
+    def world(self) -> World:
+        """The world that it runs."""
+        return self.scenario.world
 
     # ---- what the world does
 
     def submit(self, change: Submitted, event: str | None) -> None:
         """Let the contract change with the next ledger; of several changes of a line the last one counts."""
-        change.borrower.line = change.line
-        self.contract.write(change.borrower.address, change.line, event)
-        self.waiting[change.borrower.index] = change
+        change.subject.line = change.line
+        self.contract.write(change.subject.key, change.line, event)
+        self.waiting[change.subject.index] = change
         self.submitted += 1
 
-    def write_row(self, borrower: Borrower, row: Row | None, at_us: int = 0) -> None:
-        """Write the borrower's row at `at_us` or as soon after it as its earlier writes are done."""
-        self.lanes[borrower.index % len(self.lanes)].put(borrower, row, at_us)
+    def write_row(self, subject: Subject, row: Any, at_us: int = 0) -> None:
+        """Write the key's row at `at_us` or as soon after it as its earlier writes are done."""
+        self.lanes[subject.index % len(self.lanes)].put(subject, row, at_us)
 
-    def touch_row(self, borrower: Borrower) -> None:
+    def touch_row(self, subject: Subject) -> None:
         """A write that changes nothing that any rule compares."""
-        self.lanes[borrower.index % len(self.lanes)].put(borrower, None, 0, touch=True)
+        self.lanes[subject.index % len(self.lanes)].put(subject, None, 0, touch=True)
 
-    def plant(self, planned: Plant) -> None:
+    def plant(self, planned: Planted) -> None:
         """Plant a drift now; what heals it is scheduled with it."""
         now = planned.planted_us = self.clock.now_us()
-        delays = Delays.of(self.world, self.ledger_s * SECOND_US)
-        for step in plan_steps(self.world, planned, delays):
+        subject: Subject = planned.subject
+        for step in self.scenario.steps_of(planned, self.ledger_s * SECOND_US):
             if isinstance(step, RowStep):
-                self.write_row(planned.borrower, step.row, now + step.after_us)
+                self.write_row(subject, step.row, now + step.after_us)
             else:
-                heapq.heappush(
-                    self.later, (now + step.after_us, planned.borrower.index, planned.borrower, step)
-                )
+                heapq.heappush(self.later, (now + step.after_us, subject.index, subject, step))
 
     def close_ledger(self, at_us: int) -> None:
         """Close a ledger at `at_us`: the histories of its entries move, and the rows that follow are due."""
         self.contract.close(at_us)
         self.ledgers += 1
         for change in self.waiting.values():
-            borrower = change.borrower
-            borrower.entries.add(at_us, change.line)
-            borrower.busy = False
+            subject = change.subject
+            subject.entries.add(at_us, change.line)
+            subject.busy = False
             if change.follow is not None:
-                self.write_row(borrower, change.follow, at_us + change.delay_us)
+                self.write_row(subject, change.follow, at_us + change.delay_us)
         self.waiting.clear()
 
     # ---- time
@@ -135,9 +129,9 @@ class Load:
             while planned and planned[0].at_s <= passed_s:
                 self.plant(planned.pop(0))
             self._take_later_steps()
-            for borrower in births.until(passed_s):
-                self._submit_healthy(borrower, self.world.draw_line(), "opened")
-                self.world.live.append(borrower)
+            for subject in births.until(passed_s):
+                self._submit_healthy(subject, *self.world.birth_of(subject))
+                self.world.live.append(subject)
             wanted = int(passed_s * self.world.shape.changes_per_s) - births.born
             for _ in range(max(0, wanted - changes)):
                 self._change()
@@ -151,8 +145,8 @@ class Load:
 
     def _take_later_steps(self) -> None:
         while self.later and self.later[0][0] <= self.clock.now_us():
-            _, _, borrower, step = heapq.heappop(self.later)
-            self.submit(Submitted(borrower, step.line), step.event)
+            _, _, subject, step = heapq.heappop(self.later)
+            self.submit(Submitted(subject, step.line), step.event)
 
     async def _close_ledgers(self) -> None:
         step_us = self.ledger_s * SECOND_US
@@ -163,16 +157,21 @@ class Load:
             due += step_us
 
     def _change(self) -> None:
-        borrower = self.world.draw_borrower()
-        if borrower.line is None or borrower.busy or self.world.random.random() < 0.1:
-            self.touch_row(borrower)
+        subject: Subject = self.world.draw_subject()
+        if subject.line is None or subject.busy or self.world.random.random() < 0.1:
+            self.touch_row(subject)
             return
-        self._submit_healthy(borrower, self.world.draw_change(borrower.line), "drawn")
-
-    def _submit_healthy(self, borrower: Borrower, line: Line, event: str) -> None:
-        if borrower.leads:
-            borrower.busy = True
-            self.write_row(borrower, Row.of(line))
-            self.submit(Submitted(borrower, line), event)
+        change = self.world.change_of(subject.line)
+        if change is None:
+            self.touch_row(subject)
         else:
-            self.submit(Submitted(borrower, line, Row.of(line), self.world.draw_delay_us()), event)
+            self._submit_healthy(subject, *change)
+
+    def _submit_healthy(self, subject: Subject, line: Any, event: str) -> None:
+        row = self.world.row_of(line)
+        if subject.leads:
+            subject.busy = True
+            self.write_row(subject, row)
+            self.submit(Submitted(subject, line), event)
+        else:
+            self.submit(Submitted(subject, line, row, self.world.draw_delay_us()), event)

@@ -1,4 +1,4 @@
-"""Writes of the demo's table: in order per borrower, each when it is due."""
+"""Writes of the demo's tables: in order per key, each when it is due; the table of the credit lines."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import count
+from typing import Any
 
 import asyncpg
 
 from app.clock import Clock
 from app.demo.lines import Row, decimal_of
+from app.demo.scenario import Table
 from app.demo.world import SECOND_US, Borrower
 from connectors.soroban.times import micros_of
 
@@ -28,32 +30,45 @@ SCHEMA = (_SQL / "schema.sql").read_text(encoding="utf-8")
 class _Write:
     at_us: int
     number: int
-    borrower: Borrower = field(compare=False)
-    row: Row | None = field(compare=False)
+    subject: Any = field(compare=False)
+    row: Any = field(compare=False)
     touch: bool = field(compare=False)
+
+
+class CreditLines:
+    """The table of the credit system."""
+
+    async def write(self, connection: asyncpg.Connection, subject: Borrower, row: Row | None) -> int:
+        """Make the row this; None: delete it. The time of the database just before it committed (µs)."""
+        if row is None:
+            return micros_of(await connection.fetchval(DELETE, subject.address))
+        return micros_of(await connection.fetchval(WRITE, *arguments(subject, row)))
+
+    async def touch(self, connection: asyncpg.Connection, subject: Borrower) -> None:
+        """A write that changes nothing that any rule compares."""
+        await connection.execute(TOUCH, subject.address)
 
 
 @dataclass(slots=True)
 class Lane:
-    """One connection that writes the rows of its borrowers, one after the other.
-
-    Each write's history entry has the time that the database read just before it committed.
-    """
+    """One connection that writes the rows of its keys, one after the other; each write is in the history of
+    its key."""
 
     connection: asyncpg.Connection
     clock: Clock
+    table: Table = field(default_factory=CreditLines)
     written: int = 0
     _due: list[_Write] = field(default_factory=list)
     _last_us: dict[int, int] = field(default_factory=dict)
     _numbers: Iterable[int] = field(default_factory=count)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def put(self, borrower: Borrower, row: Row | None, at_us: int, *, touch: bool = False) -> None:
-        """Write `row` (None: delete) at `at_us`, never before an earlier write of the same borrower."""
-        at_us = max(at_us, self._last_us.get(borrower.index, 0)) if not touch else at_us
+    def put(self, subject: Any, row: Any, at_us: int, *, touch: bool = False) -> None:
+        """Write `row` (None: delete) at `at_us`, never before an earlier write of the same key."""
+        at_us = max(at_us, self._last_us.get(subject.index, 0)) if not touch else at_us
         if not touch:
-            self._last_us[borrower.index] = at_us
-        heapq.heappush(self._due, _Write(at_us, next(iter(self._numbers)), borrower, row, touch))
+            self._last_us[subject.index] = at_us
+        heapq.heappush(self._due, _Write(at_us, next(iter(self._numbers)), subject, row, touch))
         self._woken.set()
 
     async def run(self) -> None:
@@ -71,15 +86,11 @@ class Lane:
                 continue
 
     async def _write(self, write: _Write) -> None:
-        borrower = write.borrower
         if write.touch:
-            await self.connection.execute(TOUCH, borrower.address)
-        elif write.row is None:
-            at = await self.connection.fetchval(DELETE, borrower.address)
-            borrower.rows.add(micros_of(at), None)
+            await self.table.touch(self.connection, write.subject)
         else:
-            at = await self.connection.fetchval(WRITE, *arguments(borrower, write.row))
-            borrower.rows.add(micros_of(at), write.row)
+            at_us = await self.table.write(self.connection, write.subject, write.row)
+            write.subject.rows.add(at_us, write.row)
         self.written += 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,14 +13,12 @@ import asyncpg
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.clock import Clock
-from app.demo.chain import DemoChain
-from app.demo.lines import Row
 from app.demo.load import Load
-from app.demo.planting import spoil
-from app.demo.rows import Lane, create_table, insert_rows
+from app.demo.rows import Lane
+from app.demo.scenario import Scenario
 from app.demo.score import Period, Score, count_second_ids, percentile, score
+from app.demo.steps import SECOND_US
 from app.demo.system import System
-from app.demo.world import SECOND_US, Planted, World
 from app.errors import Fatal
 from connectors.kafka.mismatches import Mismatch, open_feed
 from schemas.topics import MISMATCHES
@@ -57,10 +55,13 @@ class Progress:
 
 
 class Demo:
-    """Runs once. `progress` may be looked at all the while; `stop` ends the load early."""
+    """Runs once. `progress` may be looked at all the while; `stop` ends the load early. `at_end` is called
+    with everything told and nothing stopped yet."""
 
-    def __init__(self, options: DemoOptions, world: World, system: System, clock: Clock) -> None:
-        self.options, self.world, self.system, self.clock = options, world, system, clock
+    def __init__(self, options: DemoOptions, scenario: Scenario, system: System, clock: Clock) -> None:
+        self.options, self.scenario, self.system, self.clock = options, scenario, system, clock
+        self.world = scenario.world
+        self.at_end: Callable[[], Awaitable[None]] | None = None
         self.progress, self.stop = Progress(), asyncio.Event()
         self.events: list[Mismatch] = []
         self.ages_ms: list[float] = []
@@ -89,41 +90,21 @@ class Demo:
 
     @asynccontextmanager
     async def _world_running(self) -> AsyncIterator[Load]:
-        """The world as it was before driftwatch came: half of its borrowers, some of them drifting."""
+        """The world as it was before driftwatch came, and from then on as it changes."""
         self._say("making the world")
         connections = [await asyncpg.connect(self.system.database) for _ in range(LANES)]
         try:
             chain = self.system.chain
-            lanes = [Lane(connection, self.clock) for connection in connections]
-            load = Load(self.world, chain, lanes, self.clock, self.options.ledger_s)
-            await self._make_early_world(connections[0], chain)
+            lanes = [Lane(connection, self.clock, self.scenario.table) for connection in connections]
+            load = Load(self.scenario, chain, lanes, self.clock, self.options.ledger_s)
+            now_us = self.clock.now_us() // SECOND_US * SECOND_US
+            await self.scenario.prepare(connections[0], chain, now_us)
             async with load.going_on():
                 yield load
         finally:
             for connection in connections:
                 with suppress(asyncpg.PostgresError, OSError):
                     await connection.close()
-
-    async def _make_early_world(self, connection: asyncpg.Connection, chain: DemoChain) -> None:
-        await create_table(connection)
-        rows, spoilt = [], 0
-        now = self.clock.now_us() // SECOND_US * SECOND_US
-        for borrower in self.world.early:
-            if borrower.line is None:
-                continue
-            line, row = borrower.line, Row.of(borrower.line)
-            entry: Any = line
-            shown: Row | None = row
-            if borrower.plan is not None and borrower.plan.kind is Planted.BEFORE_START:
-                entry, shown = spoil(self.world, spoilt, line)
-                spoilt += 1
-            if shown is not None:
-                rows.append((borrower, shown))
-            if entry is not None:
-                chain.write(borrower.address, entry, "opened")
-                borrower.entries.add(now, entry)
-        chain.close(now)
-        await insert_rows(connection, rows)
 
     # ---- while it runs
 
@@ -161,6 +142,8 @@ class Demo:
         self._say("waiting for the last verdicts")
         verified_us = await self._settle(ended)
         self._say("scoring")
+        if self.at_end is not None:
+            await self.at_end()
         result = score(self.world, self.events, Period(started, min(ended, verified_us)))
         seconds = (ended - started) / SECOND_US
         return self._report(result, {"changes_per_s": round(written / seconds, 1)}, ages_ms)
@@ -203,6 +186,7 @@ class Demo:
             "missed": len(result.missed),
             "false_alarms": len(result.false_alarms),
             "by_kind": result.by_kind,
+            "harmless": result.harmless,
             "detection_p50_ms": percentile(result.detection_ms, 0.5),
             "detection_p99_ms": percentile(result.detection_ms, 0.99),
             "drift_to_event_p50_ms": percentile(result.drift_to_event_ms, 0.5),
@@ -213,7 +197,7 @@ class Demo:
             "startup_s": round(self.progress.startup_s or 0.0, 1),
             "unplanned": result.unplanned,
             "unplanned_missed": len(result.unplanned_missed),
-            "borrowers": len(self.world.borrowers),
+            self.world.noun: len(self.world.subjects),
             **load,
             "restarts": self.system.supervisor.restarts,
             "seed": self.world.shape.seed,

@@ -4,13 +4,15 @@ system, and the worlds, which are not."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import Any, Protocol, Self
 
 import asyncpg
 
+from app.clock import Clock
 from app.demo.lines import History
+from app.demo.rpc.config import NodeConfig
+from app.demo.steps import Step
 from app.demo.truth import Violation, Window
 
 
@@ -66,9 +68,11 @@ class Shape(Protocol):
 
 
 class World(Protocol):
-    """All that is random in a demo. `births` and `change` give what a contract will hold, and the event that
-    tells of it; `row_of` what a good application writes for it."""
+    """All that is random in a demo. `noun`: what its keys are, in the plural. `birth_of` and `change_of` give
+    what a contract will hold, and the event that tells of it; `row_of` what a good application writes."""
 
+    @property
+    def noun(self) -> str: ...
     @property
     def shape(self) -> Any: ...
     @property
@@ -84,7 +88,6 @@ class World(Protocol):
     @property
     def live(self) -> list[Any]: ...
 
-    def steps_of(self, plant: Any, ledger_us: int) -> Sequence[Any]: ...
     def birth_of(self, subject: Any) -> tuple[Any, str]: ...
     def draw_subject(self) -> Any: ...
     def change_of(self, line: Any) -> tuple[Any, str] | None: ...
@@ -120,15 +123,26 @@ class Table(Protocol):
 
 
 class Scenario(Protocol):
-    """A system that a demo reconciles. `prepare`: tables and network as they were before driftwatch came."""
+    """A system that a demo reconciles. `prepare`: tables and network as they were before driftwatch came;
+    `steps_of`: all that a plant does to both sides, its healing included."""
 
     @property
     def world(self) -> World: ...
     @property
     def table(self) -> Table: ...
 
+    def steps_of(self, plant: Any, ledger_us: int) -> Sequence[Step]: ...
+
     async def prepare(self, connection: asyncpg.Connection, chain: Any, now_us: int) -> None: ...
 
 
-Environment = Mapping[str, str]
-Opening = AbstractAsyncContextManager[Chain]
+class Setting(Protocol):
+    """What of the demo's surroundings a system needs: its shipped rule with what the demo changes in it, and
+    its network. `contracts`: the environment that names the contracts."""
+
+    @property
+    def rule_file(self) -> str: ...
+
+    def change_rule(self, rule: dict[str, Any]) -> None: ...
+    def open_chain(self, passphrase: str, clock: Clock, config: NodeConfig) -> Chain: ...
+    def contracts(self, chain: Any) -> Mapping[str, str]: ...

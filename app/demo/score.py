@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from app.demo.truth import FOREVER, Violation, Window, find_violations
-from app.demo.world import Borrower, Plant, Planted, World
+from app.demo.scenario import Planted, Subject, World
+from app.demo.truth import FOREVER, Violation, Window
 from connectors.soroban.times import micros_of
 
 
@@ -49,13 +49,15 @@ class Period:
 
 @dataclass(slots=True)
 class Score:
-    """`unplanned`: true drifts that nobody planted, such as a row that a busy machine wrote too late."""
+    """`unplanned`: true drifts that nobody planted, such as a row that a busy machine wrote too late.
+    `harmless`: what was planted that is no drift."""
 
     planted: int = 0
     found: int = 0
     missed: list[str] = field(default_factory=list)
     false_alarms: list[str] = field(default_factory=list)
     by_kind: dict[str, dict[str, int]] = field(default_factory=dict)
+    harmless: int = 0
     unplanned: int = 0
     unplanned_missed: list[str] = field(default_factory=list)
     detection_ms: list[float] = field(default_factory=list)
@@ -83,19 +85,21 @@ def score(world: World, events: Sequence[Told], period: Period) -> Score:
     """Compare every stretch that was told with every violation that was true."""
     result = Score()
     stretches = read_stretches(events)
-    for borrower in world.borrowers:
-        of_key = stretches.get(borrower.address, [])
-        true = find_violations(borrower.rows, borrower.entries, world.shape.window)
+    subjects: dict[str, Subject] = {subject.key: subject for subject in world.subjects}
+    for subject in subjects.values():
+        of_key = stretches.get(subject.key, [])
+        true = subject.violations(world.shape.window)
         _blame_false_alarms(result, of_key, true, (period, world.shape.window))
-        if borrower.plan is None:
+        if subject.plan is None:
             _count_unplanned(result, of_key, _must_be_found(true, period, world.shape.window))
+        elif subject.plan.is_drift:
+            _count_planted(result, subject.plan, of_key, true)
         else:
-            _count_planted(result, borrower.plan, of_key, true)
-    known = world.by_address
-    result.false_alarms += [key for key in stretches if key not in known]
-    for kind in Planted:
-        result.by_kind.setdefault(kind.value, {"planted": 0, "found": 0})
-    _measure(result, world, stretches)
+            result.harmless += subject.plan.planted_us is not None
+    result.false_alarms += [key for key in stretches if key not in subjects]
+    for kind in world.kinds:
+        result.by_kind.setdefault(kind, {"planted": 0, "found": 0})
+    _measure(result, world.shape.window, subjects, stretches)
     return result
 
 
@@ -143,30 +147,32 @@ def _count_unplanned(result: Score, told: Sequence[Stretch], true: Iterable[Viol
             result.unplanned_missed.append(str(violation))
 
 
-def _count_planted(result: Score, planned: Plant, told: Sequence[Stretch], true: Sequence[Violation]) -> None:
+def _count_planted(
+    result: Score, planned: Planted, told: Sequence[Stretch], true: Sequence[Violation]
+) -> None:
     if planned.planted_us is None:
         return
-    counts = result.by_kind.setdefault(planned.kind.value, {"planted": 0, "found": 0})
+    counts = result.by_kind.setdefault(str(planned.kind), {"planted": 0, "found": 0})
     counts["planted"] += 1
     result.planted += 1
-    began = 0 if planned.kind is Planted.BEFORE_START else planned.planted_us
+    began = 0 if planned.is_from_before else planned.planted_us
     caused = [each for each in true if each.from_us >= began][:1]
     if caused and _meets(told, caused[0]):
         counts["found"] += 1
         result.found += 1
     else:
-        result.missed.append(f"{planned.kind} {planned.borrower.address}: true {caused}, told {list(told)}")
+        result.missed.append(f"{planned.kind} {planned.subject.key}: true {caused}, told {list(told)}")
 
 
-def _measure(result: Score, world: World, stretches: Mapping[str, list[Stretch]]) -> None:
+def _measure(
+    result: Score, window: Window, subjects: Mapping[str, Subject], stretches: Mapping[str, list[Stretch]]
+) -> None:
     """How late the events were. Drift that was there before the start had waited for the start itself."""
-    window = world.shape.window
     for key, of_key in stretches.items():
-        borrower: Borrower | None = world.by_address.get(key)
-        planned = None if borrower is None else borrower.plan
-        if borrower is None or (planned is not None and planned.kind is Planted.BEFORE_START):
+        subject = subjects.get(key)
+        if subject is None or (subject.plan is not None and subject.plan.is_from_before):
             continue
-        true = find_violations(borrower.rows, borrower.entries, window)
+        true = subject.violations(window)
         starts = [each.from_us for each in true]
         for stretch in of_key:
             possible_us = stretch.from_us + window.decided_after_us

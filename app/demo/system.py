@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from app.clock import Clock
-from app.demo.chain import DemoChain
+from app.demo.credit import CreditSetting
 from app.demo.rpc.config import NodeConfig
+from app.demo.scenario import Setting
 from app.demo.truth import Window
 from app.native.child import free_port
 from app.native.stack import NativeStack
 from app.native.supervisor import Service, Supervisor
+from app.rules.document import parse_yaml
 from app.settings import RULES_FOLDER, Settings
 from connectors.kafka.topics import ensure_topics
 
@@ -36,6 +38,7 @@ class SystemOptions:
     folder: Path
     window: Window
     chaos: bool = False
+    setting: Setting = field(default_factory=CreditSetting)
 
 
 PROCESSES: Final = ("connect", "poller", "worker", "sweeper")
@@ -44,7 +47,9 @@ PROCESSES: Final = ("connect", "poller", "worker", "sweeper")
 
 class System:
     """Everything up on entering but driftwatch itself, which `start_pipeline` starts; nothing left on
-    leaving."""
+    leaving. `chain` is what the setting opened."""
+
+    chain: Any
 
     def __init__(self, options: SystemOptions, clock: Clock) -> None:
         self.options, self.clock = options, clock
@@ -57,9 +62,8 @@ class System:
                 NativeStack(self.options.folder / "services", self.clock)
             )
             self.kafka, self.database = native.kafka, native.database
-            self.chain = await stack.enter_async_context(
-                DemoChain(NETWORK, self.clock, NodeConfig(retention=LEDGERS_KEPT))
-            )
+            chain = self.options.setting.open_chain(NETWORK, self.clock, NodeConfig(retention=LEDGERS_KEPT))
+            self.chain = await stack.enter_async_context(chain)
             self.ports = {name: free_port() for name in PROCESSES}
             self.supervisor = await stack.enter_async_context(
                 Supervisor(self.options.folder / "logs", self.environment(), self.clock)
@@ -83,13 +87,15 @@ class System:
             "DRIFTWATCH_CONNECT_FOLDER": str(self.options.folder / "connect"),
             "SOROBAN_RPC_URL": self.chain.url,
             "STELLAR_NETWORK_PASSPHRASE": NETWORK,
-            "CREDIT_CONTRACT_ID": self.chain.contract_id,
+            **self.options.setting.contracts(self.chain),
             **{f"DRIFTWATCH_{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
         }
 
     def _write_rule(self) -> Path:
         """The shipped rule with a demo's shorter window."""
-        rule: dict[str, Any] = yaml.safe_load((RULES_FOLDER / "credit.yaml").read_text(encoding="utf-8"))
+        setting = self.options.setting
+        rule: Any = parse_yaml((RULES_FOLDER / setting.rule_file).read_text(encoding="utf-8"))
+        setting.change_rule(rule)
         window = self.options.window
         rule["window"] = {
             name: f"{value // 1000}ms"
@@ -100,7 +106,7 @@ class System:
                 ("min", window.min_us),
             )
         }
-        path = self.options.folder / "credit.yaml"
+        path = self.options.folder / setting.rule_file
         path.write_text(yaml.safe_dump(rule, sort_keys=False), encoding="utf-8")
         return path
 

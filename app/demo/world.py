@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from app.demo.lines import STROOPS, History, Line, Row
 from app.demo.truth import Compared, Violation, Window, find_violations
@@ -96,6 +97,8 @@ class Plant:
 class World:
     """All that is random in a demo, drawn from its seed in one order; whoever runs it adds the clock."""
 
+    noun: Final = "borrowers"
+
     def __init__(self, shape: WorldShape, addresses: list[str]) -> None:
         self.shape, self.random = shape, random.Random(shape.seed)
         self.borrowers = [
@@ -139,10 +142,6 @@ class World:
         return sorted(plants, key=lambda plant: plant.at_s)
 
     # ---- what the load asks for
-
-    def steps_of(self, plant: Plant, ledger_us: int) -> list[Step]:
-        """All that a plant does."""
-        return plan_steps(self, plant, Delays.of(self, ledger_us))
 
     def birth_of(self, borrower: Borrower) -> tuple[Line, str]:
         """The line as it is opened."""

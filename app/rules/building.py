@@ -93,8 +93,6 @@ def _check_kind(stated: Stated, document: Document) -> None:
         if name not in stated[side]:
             document.report(f"{side}.{name}", "is missing", "kind state needs it")
     _check_contract(stated["right"], document)
-    if "decoder" in stated["right"] and not decoder_path(document.file, stated["right"]["decoder"]).is_file():
-        document.report("right.decoder", f"there is no file {stated['right']['decoder']!r} beside the rule")
     check_join(stated, document)
     if "fields" not in stated:
         document.report("fields", "is missing", "kind state needs it")
@@ -105,6 +103,8 @@ def _check_contract(right: Stated, document: Document) -> None:
         document.report("right.contract", "is missing", "kind state needs it, or right.mapping")
     if "contract" in right and "mapping" in right:
         document.report("right.mapping", "stands beside right.contract", "one of them")
+    if "decoder" in right and not decoder_path(document.file, right["decoder"]).is_file():
+        document.report("right.decoder", f"there is no file {right['decoder']!r} beside the rule")
 
 
 def _fields(stated: Stated, document: Document) -> list[CompiledField]:
@@ -176,6 +176,10 @@ def _left(stated: Stated, fields: list[CompiledField]) -> LeftMapping:
     primary_key = None if given is None else (given,) if isinstance(given, str) else tuple(given)
     needed = [key, *(primary_key or ()), *scope]
     joined = joined_fields(stated, [field.field.name for field in fields])
+    by_field = [
+        frozenset(() if place in joined else columns_of(stated["fields"][field.field.name]["left"]))
+        for place, field in enumerate(fields)
+    ]
     for place, field in enumerate(fields):
         needed += [] if place in joined else columns_of(stated["fields"][field.field.name]["left"])
     readers = [field.left for field in fields]
@@ -192,6 +196,7 @@ def _left(stated: Stated, fields: list[CompiledField]) -> LeftMapping:
         row_id=own_identity(compile_row_id(rule, table, primary_key, key), is_joined="join" in left),
         images_are_full=left.get("replica_identity") == "full",
         join=join_mapping(stated, readers, joined),
+        field_columns=tuple(by_field),
     )
 
 
@@ -233,7 +238,7 @@ def _settings(stated: Stated) -> RuleSettings:
 
 
 def _digest(stated: Stated, file: str) -> str:
-    """Of everything that the rule says but its description, in the order of the fields, and of its decoder."""
+    """Of everything that the rule says but its description, in the order of the fields, and its decoder."""
     said = {key: value for key, value in stated.items() if key != "description"}
     if "decoder" in stated["right"]:
         source = decoder_path(file, stated["right"]["decoder"]).read_bytes()

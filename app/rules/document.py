@@ -90,8 +90,8 @@ def parse_yaml(content: str) -> object:
     return yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
 
 
-def read_document(path: Path) -> Document:
-    """The file's content, before environment and overrides."""
+def read_document(path: Path, wanted: str = "one rule: `rule:`, `version:`, …") -> Document:
+    """The file's content, before environment and overrides; `wanted`: what it should hold."""
     name = str(path)
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
@@ -101,9 +101,7 @@ def read_document(path: Path) -> Document:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return Document(name, None, [Problem(name, "", f"is not YAML: {_one_line(error)}")])
     if not isinstance(content, dict):
-        return Document(
-            name, None, [Problem(name, "", "is not a mapping", "one rule: `rule:`, `version:`, …")]
-        )
+        return Document(name, None, [Problem(name, "", "is not a mapping", wanted)])
     return Document(name, content)
 
 

@@ -39,6 +39,8 @@ class LeftMapping:
     row_id: Callable[[Row], RowId] = field(repr=False, compare=False)
     images_are_full: bool = False
     join: LeftMapping | None = None
+    field_columns: tuple[frozenset[str], ...] = ()
+    """The columns that each field reads, in the order of `Rule.fields`."""
 
     @property
     def tables(self) -> tuple[LeftMapping, ...]:
@@ -199,9 +201,13 @@ def compile_row_id(
     return single
 
 
-def missing(rule: str, place: str, column: str) -> Poison:
+class MissingColumn(Poison):
+    """A row or entry lacks a column that the rule needs: so do all of its table or contract."""
+
+
+def missing(rule: str, place: str, column: str) -> MissingColumn:
     """The row or entry lacks a column that the rule needs."""
-    return Poison(
+    return MissingColumn(
         "reading",
         place,
         f"column {column!r} is missing, rule {rule} needs it",

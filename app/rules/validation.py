@@ -12,16 +12,16 @@ import schemas
 from app.rules.document import Document
 
 
-def validate_form(document: Document) -> None:
-    """Report every problem that `schemas/rule.v1.json` finds."""
+def validate_form(document: Document, schema: str = "rule.v1") -> None:
+    """Report every problem that the schema finds."""
     reported = {problem.path for problem in document.problems}
-    for error in schemas.validator("rule.v1").iter_errors(document.content):
-        for path, what, allowed in _in_words(error):
+    for error in schemas.validator(schema).iter_errors(document.content):
+        for path, what, allowed in _in_words(error, schema):
             if path not in reported:
                 document.report(path, what, allowed)
 
 
-def _in_words(error: ValidationError) -> Iterator[tuple[str, str, str]]:
+def _in_words(error: ValidationError, name: str) -> Iterator[tuple[str, str, str]]:
     path = ".".join(str(part) for part in error.absolute_path)
     schema: dict[str, Any] = error.schema if isinstance(error.schema, dict) else {}
     allowed = str(schema.get("description", ""))
@@ -34,7 +34,7 @@ def _in_words(error: ValidationError) -> Iterator[tuple[str, str, str]]:
         for key in list(error.validator_value):  # type: ignore[arg-type]
             if key not in instance and f"{key!r}" in error.message:
                 wanted = schema.get("properties", {}).get(key, {})
-                yield _below(path, key), "is missing", _description(wanted)
+                yield _below(path, key), "is missing", _description(wanted, name)
     elif error.validator == "dependentRequired":
         yield path, error.message, allowed
     elif "propertyNames" in error.absolute_schema_path:
@@ -45,10 +45,10 @@ def _in_words(error: ValidationError) -> Iterator[tuple[str, str, str]]:
         yield path, f"{error.instance!r} is not allowed", allowed or error.message
 
 
-def _description(schema: dict[str, Any]) -> str:
+def _description(schema: dict[str, Any], name: str) -> str:
     reference = str(schema.get("$ref", ""))
     if reference.startswith("#/$defs/"):
-        root: Any = schemas.validator("rule.v1").schema
+        root: Any = schemas.validator(name).schema
         schema = root["$defs"][reference.removeprefix("#/$defs/")]
     return str(schema.get("description", ""))
 

@@ -8,7 +8,18 @@ from typing import Final
 
 import orjson
 
-from app.detector.model import INFINITY, Confirm, EpisodeForgotten, Gap, Incident, Side, Transition
+from app.detector.model import (
+    INFINITY,
+    Confirm,
+    EpisodeForgotten,
+    Gap,
+    Incident,
+    Resweep,
+    Side,
+    Transition,
+    Unreadable,
+)
+from app.detector.trust import CLOCK, SCHEMA
 from app.detector.values import derive_id, format_time
 from app.errors import Poison
 from app.ports import Record
@@ -17,6 +28,10 @@ from schemas import topics
 
 MISMATCH_SCHEMA: Final = "urn:driftwatch:schema:mismatch.v1"
 _LONGEST_CAUSE: Final = 1000
+MINUTE_US: Final = 60_000_000
+DOUBTS: Final = (CLOCK, SCHEMA)
+OWN_END: Final = (*DOUBTS, "parked")
+"""Causes of incidents whose end the worker tells itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +81,11 @@ def tell_forgotten(names: TopicNames, forgotten: EpisodeForgotten) -> Message:
 
 def tell_incident(names: TopicNames, incident: Incident, source: str | None) -> Message:
     """Input was lost or cannot be trusted; open while its end is not known, and, where a whole side is
-    concerned, until a sweep has read the side again and closes it. Its id is that of its content, but that a
-    parked partition's incident keeps its id when it ends."""
-    is_parking = incident.cause == "parked"
-    is_open = incident.until_us is None or (incident.key is None and not is_parking)
+    concerned, until a sweep has read the side again and closes it. Its id is that of its content, but that
+    one of `OWN_END` keeps its id when it ends; partitions that see such a thing begin in the same minute tell
+    the same incident."""
+    ends_itself = incident.cause in OWN_END
+    is_open = incident.until_us is None or (incident.key is None and not ends_itself)
     content: dict[str, object] = {
         "cause": incident.cause,
         "source": source,
@@ -79,8 +95,9 @@ def tell_incident(names: TopicNames, incident: Incident, source: str | None) -> 
         "state": "open" if is_open else "closed",
         "detail": incident.detail,
     }
-    until = None if is_parking else content["until"]
-    incident_id = derive_id(incident.cause, source, incident.rule, content["from"], until, incident.key)
+    until = None if ends_itself else content["until"]
+    began = incident.from_us // MINUTE_US if incident.cause in DOUBTS else content["from"]
+    incident_id = derive_id(incident.cause, source, incident.rule, began, until, incident.key)
     return _status(names, f"incident|{incident_id}", {"id": incident_id, **content})
 
 
@@ -90,10 +107,19 @@ def ask_sweep(names: TopicNames, incident: Incident) -> Message | None:
     is_proof = incident.cause == "continuity" and incident.side is Side.LEFT
     if incident.key is not None and not is_proof:
         return None
+    if incident.cause == CLOCK or (incident.cause in OWN_END and incident.until_us is not None):
+        return None
     times = (_time(incident.from_us), None if incident.until_us is None else _time(incident.until_us))
     run = derive_id("sweep", incident.rule, incident.cause, *times)
     body = {"request": "sweep", "rule": incident.rule, "run": run, "cause": incident.cause}
     return Message(names.of(topics.REQUESTS), incident.rule.encode(), orjson.dumps(body))
+
+
+def ask_resweep(names: TopicNames, wanted: Resweep) -> Message:
+    """The request of a sweep though no input is known to be lost."""
+    run = derive_id("sweep", wanted.rule, wanted.cause, _time(wanted.at_us))
+    body = {"request": "sweep", "rule": wanted.rule, "run": run, "cause": wanted.cause}
+    return Message(names.of(topics.REQUESTS), wanted.rule.encode(), orjson.dumps(body))
 
 
 def ask_confirm(names: TopicNames, confirm: Confirm) -> Message:
@@ -147,6 +173,12 @@ def broadcast_gap(names: TopicNames, gap: Gap, partition: int) -> Message:
         }
     }
     return Message(names.of(topics.OBSERVATIONS), None, orjson.dumps(body), partition=partition)
+
+
+def broadcast_unreadable(names: TopicNames, found: Unreadable, partition: int) -> Message:
+    """That a table has not the form that a rule reads, for another partition."""
+    body = {"rule": found.rule, "side": found.side, "at": _time(found.at), "detail": found.detail}
+    return Message(names.of(topics.OBSERVATIONS), None, orjson.dumps({"schema": body}), partition=partition)
 
 
 def show_time(us: int) -> str | None:

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from app.clock import Clock
 from app.detector.model import INFINITY, SECOND
+from app.detector.trust import CLOCK, SCHEMA
 from app.ports import INCIDENT_CAUSES, Codec
 
 if TYPE_CHECKING:
@@ -102,11 +103,32 @@ class WorkerMetrics:
             "driftwatch_open_episodes", "Episodes open now", labels=["rule", "severity"]
         )
         keys = GaugeMetricFamily("driftwatch_keys", "Keys of which something is held", labels=["rule"])
+        unknown = GaugeMetricFamily(
+            "driftwatch_unverifiable_keys", "Keys that are unknown now on a side", labels=["rule"]
+        )
+        offset = GaugeMetricFamily(
+            "driftwatch_clock_offset_seconds",
+            "The left side's clock less the right one's, as far as it is certain",
+            labels=["rule"],
+        )
+        blind = GaugeMetricFamily("driftwatch_blind", "1 while nothing is judged", labels=["rule", "cause"])
+        doubted = GaugeMetricFamily(
+            "driftwatch_unverifiable", "1 while a side cannot be trusted", labels=["rule", "cause"]
+        )
         now = self.clock.now_us()
         for rule in sorted({rule for rule, _ in self.held}):
             mine = [held for (name, _), held in self.held.items() if name == rule]
             of_rule = [held.detector for held in mine]
             keys.add_metric([rule], sum(held.keys for held in mine))
+            unknown.add_metric([rule], sum(each.detector.count_unverifiable(each.keys) for each in mine))
+            offsets = [each.trust.clocks.offset_us for each in of_rule]
+            known = [each for each in offsets if each is not None]
+            if known:
+                offset.add_metric([rule], max(known, key=abs) / SECOND)
+            blind.add_metric([rule, CLOCK], any(each.trust.is_blind for each in of_rule))
+            blind.add_metric([rule, "silent"], any(each.blind for each in mine))
+            for cause in (CLOCK, SCHEMA):
+                doubted.add_metric([rule, cause], any(each.trust.cause == cause for each in of_rule))
             reached = [min(sides) for sides in zip(*(each.watermarks() for each in of_rule), strict=True)]
             for side, watermark in zip(("left", "right"), reached, strict=True):
                 if watermark > -INFINITY:
@@ -121,6 +143,10 @@ class WorkerMetrics:
         yield age
         yield active
         yield keys
+        yield unknown
+        yield offset
+        yield blind
+        yield doubted
 
 
 def _counted(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

@@ -7,6 +7,7 @@ from typing import NamedTuple, assert_never
 
 from app.detector.model import (
     Blind,
+    ClockReading,
     Confirm,
     Effect,
     EpisodeForgotten,
@@ -15,9 +16,12 @@ from app.detector.model import (
     Input,
     Mark,
     Mute,
+    Resweep,
     Seeded,
     Side,
     Transition,
+    Unreadable,
+    Upgraded,
 )
 from app.errors import Poison
 from app.ports import Record
@@ -143,13 +147,32 @@ class DriftPartition:
                 effects += held.detector.advance(item)
         elif isinstance(item, Gap):
             self._lose(item, effects, outcome)
-        elif isinstance(item, Seeded | Mute):
+        elif isinstance(item, ClockReading):
+            for held in self._fed_by(item):
+                effects += held.detector.control(item)
+        elif isinstance(item, Seeded | Mute | Upgraded | Unreadable):
             if item.rule in self.rules:
-                effects += self.rules[item.rule].detector.control(item)
+                effects += self._control(item, outcome)
         elif item.rule in self.rules:
             effects += self.rules[item.rule].detector.observe(item)
 
-    def _fed_by(self, item: Mark | Gap) -> list[RulePartition]:
+    def _control(self, item: Seeded | Mute | Upgraded | Unreadable, outcome: Outcome) -> list[Effect]:
+        """A control of one rule. Rows that cannot be read are told to the other partitions by us: their table
+        has lost a column for all of them."""
+        effects = self.rules[item.rule].detector.control(item)
+        if isinstance(item, Unreadable) and effects and self._is_change():
+            outcome.messages += [
+                tell.broadcast_unreadable(self.plan.names, item, partition) for partition in self._others()
+            ]
+        return effects
+
+    def _is_change(self) -> bool:
+        return self._record is not None and self._record.topic == self.changes_topic
+
+    def _others(self) -> list[int]:
+        return [each for each in range(self.plan.partitions) if each != self.partition]
+
+    def _fed_by(self, item: Mark | Gap | ClockReading) -> list[RulePartition]:
         """The rules whose side this source feeds."""
         found = []
         for held in self.rules.values():
@@ -162,11 +185,9 @@ class DriftPartition:
         """A truncated table is told in one partition only; the others are told by us."""
         for held in self._fed_by(gap):
             effects += held.detector.control(gap)
-        if gap.cause == "truncate" and self._record is not None and self._record.topic == self.changes_topic:
+        if gap.cause == "truncate" and self._is_change():
             outcome.messages += [
-                tell.broadcast_gap(self.plan.names, gap, partition)
-                for partition in range(self.plan.partitions)
-                if partition != self.partition
+                tell.broadcast_gap(self.plan.names, gap, partition) for partition in self._others()
             ]
 
     def _check_offsets(self, batch: Batch, effects: list[Effect]) -> None:
@@ -261,14 +282,11 @@ class DriftPartition:
                 case EpisodeForgotten():
                     outcome.messages.append(tell.tell_forgotten(self.plan.names, effect))
                 case Incident():
-                    self.plan.metrics.incidents.labels(effect.cause).inc()
-                    source = self._source_of(effect)
-                    outcome.messages.append(tell.tell_incident(self.plan.names, effect, source))
-                    request = tell.ask_sweep(self.plan.names, effect)
-                    if request is not None:
-                        outcome.messages.append(request)
+                    self._tell_incident(effect, outcome)
                 case Confirm():
                     outcome.messages.append(tell.ask_confirm(self.plan.names, effect))
+                case Resweep():
+                    outcome.messages.append(tell.ask_resweep(self.plan.names, effect))
                 case Blind():
                     self.rules[effect.rule].see_blindness(effect)
                 case _:
@@ -277,6 +295,15 @@ class DriftPartition:
         for held in self.rules.values():
             if held.has_news(now):
                 outcome.messages.append(self._status(held, now))
+
+    def _tell_incident(self, incident: Incident, outcome: Outcome) -> None:
+        """Told and, where the loss asks for it by itself, swept; one that ends is not counted again."""
+        if incident.until_us is None or incident.cause not in tell.OWN_END:
+            self.plan.metrics.incidents.labels(incident.cause).inc()
+        outcome.messages.append(tell.tell_incident(self.plan.names, incident, self._source_of(incident)))
+        request = tell.ask_sweep(self.plan.names, incident)
+        if request is not None:
+            outcome.messages.append(request)
 
     def _status(self, held: RulePartition, now: int) -> Message:
         return tell.tell_status(self.plan.names, held.rule.id, self.partition, held.status(now))

@@ -11,6 +11,7 @@ from app.detector.detector import Detector, Held
 from app.detector.model import INFINITY, Blind, Side
 from app.detector.suspects import LIVE
 from app.detector.timeline import KeyState
+from app.detector.trust import CLOCK
 from app.ports import Codec
 from app.rules import LoadedRule
 from app.stream.messages import TopicNames, row_key, show_time
@@ -106,7 +107,9 @@ class RulePartition:
     # ---- status
 
     def see_blindness(self, effect: Blind) -> None:
-        """A side fell silent, or speaks again."""
+        """A side fell silent, or speaks again; of the clocks the detector itself says how they are."""
+        if effect.cause == CLOCK:
+            return
         if effect.since_us is None:
             self.blind.pop(effect.side, None)
         else:
@@ -121,27 +124,33 @@ class RulePartition:
         state, cause = self._state(now_us)
         self._told = state
         left, right = self.detector.watermarks()
+        offset_us = self.detector.trust.clocks.offset_us
         return {
             "verified_through": show_time(self.detector.verified_through),
             "watermarks": {"left": show_time(left), "right": show_time(right)},
-            "clock_offset_ms": None,
+            "clock_offset_ms": None if offset_us is None else offset_us // 1000,
             "state": state,
             "cause": cause,
             "open": self.detector.open_by_severity,
             "keys": self.keys,
-            "unverifiable_keys": None,
+            "unverifiable_keys": self.detector.count_unverifiable(self.keys),
             "updated_at": show_time(now_us),
         }
 
     def _state(self, now_us: int) -> tuple[str, str | None]:
         if self.parked is not None:
             return "parked", self.parked
+        trust = self.detector.trust
+        if trust.is_blind:
+            return "blind", CLOCK
         if self.blind:
             since = ", ".join(f"{side} since {show_time(at)}" for side, at in self.blind.items())
             return "blind", f"silent: {since}"
         verified = self.detector.verified_through
         if verified <= -INFINITY // 2:
             return "unverifiable", "no mark of both sides yet"
+        if trust.cause is not None:
+            return "unverifiable", trust.cause
         window = self.rule.window
         late = window.lag_us + window.lead_us + window.skew_us + self.rule.blind_after_us
         return ("catching_up", None) if now_us - verified > late else ("live", None)

@@ -76,6 +76,8 @@ class WorkerApp(StreamApp):
     def _why_marks_are_late(self) -> str | None:
         now = self.clock.now_us()
         for (rule_id, partition), held in self.plan.metrics.held.items():
+            if held.detector.trust.is_blind:
+                return f"the clocks of both sides of {rule_id} are further apart than its skew"
             window = held.rule.window
             late_s = MARKS_LATE_S + (window.lag_us + window.lead_us + window.skew_us) / SECOND
             if now - min(held.detector.watermarks()) > late_s * SECOND:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 from app.clock import Clock, SystemClock
+from app.detector.model import ClockReading, Side, Unreadable
 from app.errors import Transient
 from app.native.connect import NativeConnect, RemoteConnect
 from app.native.jars import resolve_jars
@@ -23,15 +24,18 @@ from app.sweep.seed import Seeder, SeedOptions, Sources
 from app.sweep.service import SweepService
 from app.sweep.sweep import Sweeper, SweepOptions, SweepSources
 from app.telemetry import get_logger
-from connectors.debezium.capture import captured_tables
-from connectors.debezium.codec import ChangeCodec
+from connectors.debezium.capture import CapturedTable, captured_tables
+from connectors.debezium.codec import MARK_PREFIX, ChangeCodec
 from connectors.debezium.configuration import Capture
-from connectors.debezium.database import Names
+from connectors.debezium.database import Names, Place
+from connectors.debezium.marks import read_place
 from connectors.debezium.metrics import ConnectMetrics
 from connectors.debezium.supervision import ConnectWorker, Supervision, Target
+from connectors.debezium.watching import Voice
 from connectors.kafka.confirming import ConfirmRequests
-from connectors.kafka.lost import tell_slot_lost
-from connectors.kafka.observations import ObservationCodec
+from connectors.kafka.controls import tell_every_partition
+from connectors.kafka.lost import find_last, tell_slot_lost
+from connectors.kafka.observations import ObservationCodec, encode_clock, encode_unreadable
 from connectors.kafka.requests import SweepRequests, ask_sweeps
 from connectors.kafka.seeding import SeedLog
 from connectors.kafka.status import StatusView
@@ -194,8 +198,12 @@ def build_supervision(
             generation=generation,
         )
 
-    async def tell_lost() -> None:
-        await tell_slot_lost(settings, clock)
+    async def tell_lost(cause: str) -> None:
+        await tell_slot_lost(settings, clock, cause)
+
+    async def last_place() -> Place | None:
+        mark = await find_last(settings, MARK_PREFIX.encode())
+        return None if mark is None else read_place(mark)
 
     async def tell_started() -> None:
         """What a new start leaves out of the stream, if anything, a sweep brings."""
@@ -206,8 +214,28 @@ def build_supervision(
             log.warning("No sweep was asked for", event_name="sweep_not_asked", reason=str(error))
 
     names = Names(settings.slot, settings.publication)
-    target = Target(dsn, names, tables, capture, create_slot, tell_lost, tell_started)
+    voice = _voice(settings, clock)
+    target = Target(
+        dsn, names, tables, capture, create_slot, tell_lost, tell_started, last_place=last_place, voice=voice
+    )
     return Supervision(target, _connect_worker(settings, folders, clock), clock, ConnectMetrics())
+
+
+def _voice(settings: Settings, clock: Clock) -> Voice:
+    """What the watch over the database tells the workers: in every partition of `drift.observations`."""
+
+    async def tell_clock(offset_us: int) -> None:
+        await tell_every_partition(settings, encode_clock(ClockReading(settings.source, offset_us)))
+
+    async def tell_broken(table: CapturedTable, at_us: int, detail: str) -> None:
+        for rule in table.rules:
+            found = Unreadable(rule, Side.LEFT, at_us, detail)
+            await tell_every_partition(settings, encode_unreadable(found))
+
+    async def ask_mended(table: CapturedTable) -> None:
+        await ask_sweeps(settings, table.rules, "schema", clock.now_us())
+
+    return Voice(tell_clock, tell_broken, ask_mended)
 
 
 def _connect_worker(settings: Settings, folders: ExitStack, clock: Clock) -> ConnectWorker:

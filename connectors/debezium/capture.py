@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.errors import Fatal
-from app.rules import LoadedRule
+from app.rules import LeftMapping, LoadedRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +33,34 @@ def captured_tables(rules: Sequence[LoadedRule], source: str) -> tuple[CapturedT
     """The tables of the rules on this source, by name. Raises `Fatal` where two rules key one differently."""
     found: dict[str, CapturedTable] = {}
     for loaded in rules:
-        left = loaded.left
-        if left.source not in (None, source):
+        if loaded.left.source not in (None, source):
             continue
-        held = found.get(left.table)
-        if held is not None and held.key != left.key:
-            raise Fatal(
-                "reading the rules",
-                f"{held.rules[0]} and {loaded.rule.id}",
-                f"they key {left.table} by {held.key} and by {left.key}",
-                "rules over one table must have one key",
-            )
-        columns = (*(held.columns if held else ()), *left.columns)
-        found[left.table] = CapturedTable(
-            left.table,
-            left.key,
-            tuple(dict.fromkeys(columns)),
-            (*(held.rules if held else ()), loaded.rule.id),
-            left.images_are_full or (held is not None and held.images_are_full),
-        )
+        for left in loaded.left.tables:
+            _add_table(found, loaded, left)
         _add_contracts(found, loaded)
     if not found:
         raise Fatal("reading the rules", source, "none of them concerns this source", "check left.source")
     return tuple(found[name] for name in sorted(found))
+
+
+def _add_table(found: dict[str, CapturedTable], loaded: LoadedRule, left: LeftMapping) -> None:
+    """A rule's table, or the one that it joins."""
+    held = found.get(left.table)
+    if held is not None and held.key != left.key:
+        raise Fatal(
+            "reading the rules",
+            f"{held.rules[0]} and {loaded.rule.id}",
+            f"they key {left.table} by {held.key} and by {left.key}",
+            "rules over one table must have one key",
+        )
+    columns = (*(held.columns if held else ()), *left.columns)
+    found[left.table] = CapturedTable(
+        left.table,
+        left.key,
+        tuple(dict.fromkeys(columns)),
+        (*(held.rules if held else ()), loaded.rule.id),
+        left.images_are_full or (held is not None and held.images_are_full),
+    )
 
 
 def _add_contracts(found: dict[str, CapturedTable], loaded: LoadedRule) -> None:

@@ -6,17 +6,20 @@ import binascii
 import re
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import Annotated, Any, Final, NoReturn, TypeAlias
 
 import msgspec
 import orjson
 
-from app.detector.model import ABSENT, UNKNOWN, Gap, Input, Mark, RowChange, Side, Value
+from app.detector.model import ABSENT, UNKNOWN, Gap, Input, Mark, RowChange, Side, Unreadable, Value
 from app.errors import Poison
 from app.ports import Record
 from app.rules import LeftMapping, LoadedRule
 from app.rules.canonical import LATEST_EVENT_US, microseconds, text_of
+from app.rules.mapping import MissingColumn
 
 _ROW_OPERATIONS: Final = frozenset("cudr")
 MARK_PREFIX: Final = "wm:"
@@ -64,6 +67,9 @@ class ChangeCodec:
     there under REPLICA IDENTITY FULL only); that of a delete only where the rule says `replica_identity:
     full`, since it holds invented values otherwise. A row read by Debezium's own snapshot (`r`) has position
     0: it fills in a row that was never heard of, and any change wins over it.
+
+    A row without a column that a rule reads is no dead letter: the rule is told that its table has another
+    form now, and that this row is unknown.
     """
 
     def __init__(self, rules: Sequence[LoadedRule]) -> None:
@@ -72,9 +78,10 @@ class ChangeCodec:
         self._decode_any = msgspec.json.Decoder(dict[str, Any]).decode
         self._tables: dict[tuple[str | None, str], list[_Binding]] = {}
         for rule in rules:
-            schema, _, table = rule.left.table.rpartition(".")
-            for place in ((schema, table), (None, table)):
-                self._tables.setdefault(place, []).append((rule, rule.left, rule.left.read))
+            for left in rule.left.tables:
+                schema, _, table = left.table.rpartition(".")
+                for place in ((schema, table), (None, table)):
+                    self._tables.setdefault(place, []).append((rule, left, left.read))
 
     def decode(self, record: Record) -> Sequence[Input]:
         """The inputs of one record, one for each rule that it concerns; raises `Poison`."""
@@ -115,20 +122,16 @@ class ChangeCodec:
         for rule, left, read in rules:
             if left.source is not None and left.source != name:
                 continue
-            if left.key_of(row) != key:
-                _refuse_key(record, rule)
-            before: Value | None = None
-            after: Value = ABSENT
-            if op == "d":
-                before = _before(left, row) if left.images_are_full else None
-            elif op == "u" and envelope.before is not None:
-                before, after = _before(left, envelope.before), read(row)
-            elif op == "u":
-                after = UNKNOWN if _is_unavailable(left, row) else read(row)
-            else:
-                before, after = ABSENT if op == "c" else None, read(row)
+            try:
+                if left.key_of(row) != key:
+                    _refuse_key(record, rule, left)
+                before, after, kept = _images(envelope, left, read, row)
+                row_id = left.row_id(row)
+            except MissingColumn as missing:
+                found += _unreadable(rule, left, (key, row, lsn, at, tx), missing)
+                continue
             linked = _linked(record, left.key) if headers else None
-            found.append(RowChange(rule.rule.id, key, left.row_id(row), lsn, at, before, after, tx, linked))
+            found.append(RowChange(rule.rule.id, key, row_id, lsn, at, before, after, tx, linked, kept))
         return found or self._skip("source")
 
     def _mark(self, record: Record, envelope: _Envelope) -> Sequence[Input]:
@@ -181,10 +184,43 @@ def _hint_for(found: dict[str, Any]) -> str:
     return "the value converter must be JSON without schemas"
 
 
-def _is_unavailable(left: LeftMapping, row: dict[str, Any]) -> bool:
-    """Whether a column that the rule needs was not sent. Never so where there is a before-image."""
-    values = [row.get(column) for column in left.columns]
-    return any(form in values for form in _UNAVAILABLE_FORMS)
+def _images(
+    envelope: _Envelope, left: LeftMapping, read: Callable[[Mapping[str, object]], Value], row: dict[str, Any]
+) -> tuple[Value | None, Value, tuple[int, ...]]:
+    """(before, after, the fields of `after` that keep what is held): under REPLICA IDENTITY DEFAULT a large
+    value that an update did not touch is not sent."""
+    op = envelope.op
+    if op == "d":
+        return (_before(left, row) if left.images_are_full else None), ABSENT, ()
+    after = read(row)
+    if op != "u":
+        return (ABSENT if op == "c" else None), after, ()
+    if envelope.before is not None:
+        return _before(left, envelope.before), after, ()
+    unsent = {name for name in left.columns if row.get(name) in _UNAVAILABLE_FORMS}
+    if not unsent:
+        return None, after, ()
+    kept = tuple(place for place, columns in enumerate(left.field_columns) if columns & unsent)
+    if unsent - set(chain.from_iterable(left.field_columns[place] for place in kept)):
+        return None, UNKNOWN, ()
+    if isinstance(after, tuple):
+        after = tuple(None if place in kept else value for place, value in enumerate(after))
+    return None, after, kept
+
+
+def _unreadable(
+    rule: LoadedRule,
+    left: LeftMapping,
+    change: tuple[str, dict[str, Any], int, int, int | None],
+    missing: MissingColumn,
+) -> Iterator[Input]:
+    """A row without a column that the rule reads: what the key's row is now is unknown, and the table has
+    changed for all of them."""
+    key, row, lsn, at, tx = change
+    yield Unreadable(rule.rule.id, Side.LEFT, at, f"{left.table}: {missing.cause}")
+    with suppress(MissingColumn):
+        if left.key_of(row) == key:
+            yield RowChange(rule.rule.id, key, left.row_id(row), lsn, at, None, UNKNOWN, tx)
 
 
 def _before(left: LeftMapping, row: dict[str, Any]) -> Value | None:
@@ -230,10 +266,10 @@ def _key_in_header(text: str, column: str) -> str | None:
     return None if stated is None else text_of(stated)
 
 
-def _refuse_key(record: Record, rule: LoadedRule) -> NoReturn:
+def _refuse_key(record: Record, rule: LoadedRule, left: LeftMapping) -> NoReturn:
     _refuse(
         record,
-        f"the key is not column {rule.left.key!r} of {rule.left.table}, as rule {rule.rule.id} needs",
+        f"the key is not column {left.key!r} of {left.table}, as rule {rule.rule.id} needs",
         "set message.key.columns and ExtractField$Key; REPLICA IDENTITY must cover the key column",
     )
 

@@ -19,6 +19,7 @@ _SQL: Final = files("connectors.debezium") / "sql"
 _SERVER, _TABLE, _PUBLICATION, _SLOT = (
     (_SQL / f"{name}.sql").read_text(encoding="utf-8") for name in ("server", "table", "publication", "slot")
 )
+_PLACE: Final = (_SQL / "place.sql").read_text(encoding="utf-8")
 _MAKE_SLOT, _DROP_SLOT, _MAKE_PUBLICATION, _EXTEND_PUBLICATION, _NAME_GENERATION, _ADMINISTRATOR = (
     (_SQL / f"{name}.sql").read_text(encoding="utf-8").strip()
     for name in (
@@ -60,6 +61,16 @@ class Names:
     publication: str
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the server's log stands. `history`: system identifier and timeline; positions of one history
+    only grow. `at_us`: the server's clock."""
+
+    history: str
+    position: int
+    at_us: int
+
+
 class SourceDatabase:
     """One connection to the captured database. Every failure of the connection is `Transient`."""
 
@@ -87,6 +98,19 @@ class SourceDatabase:
         found = None if row is None else _GENERATION.search(row["comment"] or "")
         return "0" if found is None else found[1]
 
+    async def place(self) -> Place:
+        """Where the log stands now."""
+        row = await self._one(_PLACE)
+        if row is None:
+            raise AssertionError("a SELECT without FROM has a row")
+        return Place(row["history"], int(row["position"]), int(row["at_us"]))
+
+    async def find_missing_columns(self, table: CapturedTable) -> list[str]:
+        """Columns that rules read and the table has not; all of them where there is no table."""
+        row = await self._one(_TABLE, table.schema, table.table)
+        there = () if row is None else row["columns"]
+        return [name for name in table.columns if name not in there]
+
     async def primary_keys(self, tables: Sequence[CapturedTable]) -> Mapping[str, Sequence[str]]:
         """By table, the columns of its primary key."""
         found: dict[str, Sequence[str]] = {}
@@ -105,9 +129,10 @@ class SourceDatabase:
             await self._run(_filled(template, self.names, lacking))
 
     async def make_slot(self) -> str:
-        """Create the slot; its generation, written down as the publication's comment."""
+        """Create the slot; its generation, written down as the publication's comment. A restored backup makes
+        its slot at the same position as the last time, so the time is part of it."""
         row = await self._one(_MAKE_SLOT, self.names.slot)
-        generation = "0" if row is None else str(row["lsn"])
+        generation = "0" if row is None else str(row["generation"])
         await self._run(_filled(_NAME_GENERATION, self.names, ()).replace("{generation}", generation))
         return generation
 

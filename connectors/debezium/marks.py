@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from importlib.resources import files
 from itertools import count
 from typing import Final
 
+import orjson
+
 from app.partitioning import partition_of
+from app.rules.canonical import microseconds
 from connectors.debezium.codec import MARK_PREFIX
+from connectors.debezium.database import Place
 
 _QUERY: Final = (files("connectors.debezium") / "sql" / "emit_marks.sql").read_text(encoding="utf-8")
 
@@ -21,6 +26,22 @@ def mark_keys(partitions: int) -> list[str]:
         if len(found) == partitions:
             return [found[partition] for partition in range(partitions)]
     raise AssertionError("unreachable")
+
+
+def read_place(value: bytes) -> Place | None:
+    """Where the log stood when the mark in this record of `db.changes` was written; None where it does not
+    say."""
+    try:
+        message = orjson.loads(value)["message"]
+        content = orjson.loads(b64decode(message["content"]))
+        high, low = content["lsn"].split("/")
+        history = content["epoch"].split("/")
+        at_us = microseconds(content["at"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if at_us is None or len(history) < len(("system", "timeline")):
+        return None
+    return Place("/".join(history[:2]), (int(high, 16) << 32) + int(low, 16), at_us)
 
 
 def mark_query(partitions: int, generation: str) -> str:

@@ -40,6 +40,13 @@ class ConnectMetrics:
             registry=self.registry,
         )
 
+        self.columns_missing = Gauge(
+            "driftwatch_columns_missing",
+            "Columns that rules read and the table has not",
+            ["table"],
+            registry=self.registry,
+        )
+
     def show_slot(self, slot: SlotState | None) -> None:
         """Show the slot as it is now."""
         self._present.set(slot is not None and not slot.is_lost)

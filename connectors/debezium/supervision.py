@@ -13,9 +13,10 @@ from app.ports import Finding
 from app.telemetry import get_logger
 from connectors.debezium.capture import CapturedTable
 from connectors.debezium.configuration import Capture, connector_config
-from connectors.debezium.database import Names, SlotState, SourceDatabase, open_source
+from connectors.debezium.database import Names, Place, SlotState, SourceDatabase, open_source
 from connectors.debezium.metrics import ConnectMetrics
 from connectors.debezium.rest import ConnectorState, ConnectRest
+from connectors.debezium.watching import Voice, Watch
 
 log = get_logger(__name__)
 
@@ -43,8 +44,9 @@ class ConnectWorker(Protocol):
 class Target:
     """What to keep running. `may_create`: slot and publication may be made where there are none.
 
-    `tell_lost` is awaited before a slot is made anew for a topic that already holds changes: what was
-    committed in between can never be streamed. `tell_started` is awaited whenever the connector runs anew.
+    `tell_lost` is awaited with the cause before a slot is made anew for a topic that already holds changes:
+    what was committed in between can never be streamed. `tell_started` is awaited whenever the connector runs
+    anew. `last_place`: where the log stood at the last mark that is in Kafka, None where there is none.
     """
 
     dsn: str
@@ -52,8 +54,10 @@ class Target:
     tables: tuple[CapturedTable, ...]
     capture: Callable[[Mapping[str, Sequence[str]], str], Capture]
     may_create: bool
-    tell_lost: Callable[[], Awaitable[None]]
+    tell_lost: Callable[[str], Awaitable[None]]
     tell_started: Callable[[], Awaitable[None]]
+    last_place: Callable[[], Awaitable[Place | None]]
+    voice: Voice
 
 
 class Supervision:
@@ -63,6 +67,7 @@ class Supervision:
         self.target, self.worker, self.clock, self.metrics = target, worker, clock, metrics
         self.why_not_ready: str | None = "starting"
         self._confirmed: str | None = None
+        self._watch_of = Watch(target.tables, target.voice, clock, metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start, watch, and start again what stands still. Raises `Fatal` for what a person must mend."""
@@ -87,6 +92,7 @@ class Supervision:
 
     async def _start(self) -> None:
         target = self.target
+        await self._halt()
         async with open_source(target.dsn, target.names) as database:
             await self._prepare(database)
             if not self.worker.is_running:
@@ -102,20 +108,49 @@ class Supervision:
         log.info("The connector runs", event_name="connector_running", generation=generation)
         await target.tell_started()
 
+    async def _halt(self) -> None:
+        """Nothing may stream while the database is away: it may come back as another one, older than what was
+        streamed, and its log would be taken for the rest of this one's."""
+        if self.worker.is_running and self._watch_of.place is not None:
+            async with ConnectRest(self.worker.url, self.clock) as rest:
+                await rest.halt()
+
     async def _prepare(self, database: SourceDatabase) -> None:
         slot = await database.slot()
-        if self.target.may_create and (slot is None or slot.is_lost):
-            await self._make(database, slot)
+        cause = await self._find_other_history(database)
+        if cause is not None and not self.target.may_create:
+            hint = "driftwatch connect --create-slot tells the gap and makes a new slot"
+            raise Fatal("watching", "the database", cause, hint)
+        if cause is not None:
+            log.error("The database is another one", event_name="database_epoch", reason=cause)
+            await self._until_free(database)
+            await self._make(database, slot, "epoch")
+        elif self.target.may_create and (slot is None or slot.is_lost):
+            await self._make(database, slot, "slot")
         refuse([finding for finding in await database.find(self.target.tables) if finding.stops])
 
-    async def _make(self, database: SourceDatabase, slot: SlotState | None) -> None:
+    async def _find_other_history(self, database: SourceDatabase) -> str | None:
+        """Is this not the database, or not a later moment of it, that was streamed until now? A restored
+        backup goes back; a failover begins a timeline."""
+        known = self._watch_of.place or await self.target.last_place()
+        place = await database.place()
+        if known is None:
+            return None
+        if place.history != known.history:
+            return f"its system identifier and timeline are {place.history}, and were {known.history}"
+        if place.position < known.position:
+            return f"its log has gone back by {known.position - place.position} bytes: an older backup?"
+        return None
+
+    async def _make(self, database: SourceDatabase, slot: SlotState | None, cause: str) -> None:
         problems = [one for one in await database.find(self.target.tables) if one.stops]
         refuse([one for one in problems if not one.subject.startswith(("slot ", "publication "))])
         await database.make_publication(self.target.tables)
-        await self.target.tell_lost()
+        await self.target.tell_lost(cause)
         if slot is not None:
             await database.drop_slot()
         generation = await database.make_slot()
+        self._watch_of.place = await database.place()
         log.info("Made a replication slot", event_name="slot_made", generation=generation)
 
     async def _until_free(self, database: SourceDatabase) -> SlotState | None:
@@ -160,7 +195,7 @@ class Supervision:
     async def _look(self, rest: ConnectRest, database: SourceDatabase) -> None:
         slot = await database.slot()
         self.metrics.show_slot(slot)
-        self.metrics.clock_offset.set(await database.clock_offset_ms(self.clock.now_us()) / 1000)
+        await self._watch_of.look(database)
         if slot is None or slot.is_lost:
             self._stand_still("the slot is lost")
             cause = "it was dropped" if slot is None else "its WAL is gone"

@@ -19,6 +19,7 @@ from app.detector.model import (
     INFINITY,
     OUT,
     UNKNOWN,
+    ClockReading,
     EntryAsOf,
     Gap,
     Input,
@@ -27,6 +28,7 @@ from app.detector.model import (
     Rule,
     Seeded,
     Side,
+    Unreadable,
     Value,
 )
 from app.detector.values import format_time
@@ -70,6 +72,18 @@ class _MuteRecord(msgspec.Struct):
     reason: str = ""
 
 
+class _ClockRecord(msgspec.Struct):
+    source: str
+    offset_ms: Annotated[int, msgspec.Meta(ge=-(1 << 53), le=1 << 53)]
+
+
+class _SchemaRecord(msgspec.Struct):
+    rule: str
+    side: Side
+    at: str
+    detail: str = ""
+
+
 class _Record(msgspec.Struct):
     """An observation, or a control record under its name."""
 
@@ -77,6 +91,7 @@ class _Record(msgspec.Struct):
     side: Side | None = None
     key: str | None = None
     row: str | int | None = None
+    besides: list[str | int] = []
     position: _Ledger | str | None = None
     at: str | None = None
     origin: Literal["change", "seed", "sweep", "confirm"] = "seed"
@@ -91,6 +106,8 @@ class _Record(msgspec.Struct):
     epoch: dict[str, Any] | None = None
     activate: dict[str, Any] | None = None
     mute: _MuteRecord | None = None
+    clock: _ClockRecord | None = None
+    schema: _SchemaRecord | None = None
 
 
 class ObservationCodec:
@@ -140,15 +157,11 @@ class ObservationCodec:
             through = None if seeded.through is None else _us(seeded.through, "seeded.through")
             return (Seeded(seeded.rule, seeded.side, _us(seeded.at, "seeded.at"), through),)
         if found.gap is not None:
-            gap = found.gap
-            start = None if gap.from_ is None else _us(gap.from_, "gap.from")
-            until = None if gap.until is None else _us(gap.until, "gap.until")
-            side = gap.side or self._side_of(gap.source)
-            return (
-                Gap(side, gap.source, start, until, known_cause(gap.cause), gap.from_ledger, gap.to_ledger),
-            )
+            return (self._gap(found.gap),)
         if found.mute is not None:
             return self._mute(found.mute)
+        if found.clock is not None or found.schema is not None:
+            return self._trust(found.clock, found.schema)
         for name in _NOT_JUDGED_YET:
             if getattr(found, name) is not None:
                 return self._skip(name)
@@ -159,6 +172,19 @@ class ObservationCodec:
             return self._skip("no_rule")
         until = INFINITY if mute.until is None else _us(mute.until, "mute.until")
         return (Mute(mute.rule, mute.key, _us(mute.from_, "mute.from"), until, mute.reason),)
+
+    def _gap(self, gap: _GapRecord) -> Gap:
+        start = None if gap.from_ is None else _us(gap.from_, "gap.from")
+        until = None if gap.until is None else _us(gap.until, "gap.until")
+        side = gap.side or self._side_of(gap.source)
+        return Gap(side, gap.source, start, until, known_cause(gap.cause), gap.from_ledger, gap.to_ledger)
+
+    def _trust(self, clock: _ClockRecord | None, schema: _SchemaRecord | None) -> Sequence[Input]:
+        if clock is not None:
+            return (ClockReading(clock.source, clock.offset_ms * 1000),)
+        if schema is None or schema.rule not in self._rules:
+            return self._skip("no_rule")
+        return (Unreadable(schema.rule, schema.side, _us(schema.at, "schema.at"), schema.detail),)
 
     def _side_of(self, source: str | None) -> Side:
         """A network feeds right sides; everything else is a database."""
@@ -176,8 +202,8 @@ def _row_as_of(rule: Rule, found: _Record) -> RowAsOf:
     value = _value(rule, found)
     if found.row is None and value != ABSENT:
         raise ValueError("a value without its row")
-    read_at = _us(found.read_at, "read_at")
-    return RowAsOf(rule.id, _needed(found.key, "key"), found.row, value, snapshot, read_at)
+    read_at, besides = _us(found.read_at, "read_at"), tuple(found.besides)
+    return RowAsOf(rule.id, _needed(found.key, "key"), found.row, value, snapshot, read_at, besides)
 
 
 def _entry_as_of(rule: Rule, found: _Record) -> EntryAsOf:
@@ -226,6 +252,8 @@ def encode_read(rule: Rule, read: RowAsOf | EntryAsOf, run: str, origin: str) ->
     body: dict[str, object] = {"rule": rule.id, "key": read.key, "origin": origin, **_shown(rule, read.value)}
     if isinstance(read, RowAsOf):
         body |= {"side": Side.LEFT, "row": read.row, "snapshot": show_snapshot(read.snapshot)}
+        if read.besides:
+            body["besides"] = read.besides
     else:
         body |= {"side": Side.RIGHT, "read_ledger": read.read_ledger}
         if read.modified_ledger >= 0:
@@ -251,6 +279,17 @@ def encode_seeded(seeded: Seeded, run: str) -> bytes:
     if seeded.through is not None:
         body["through"] = format_time(seeded.through)
     return orjson.dumps({"seeded": body})
+
+
+def encode_clock(reading: ClockReading) -> bytes:
+    """The control record of a clock that was read; every partition must get it."""
+    return orjson.dumps({"clock": {"source": reading.source, "offset_ms": reading.offset_us // 1000}})
+
+
+def encode_unreadable(found: Unreadable) -> bytes:
+    """The control record of a form that a rule cannot read; every partition must get it."""
+    body = {"rule": found.rule, "side": found.side, "at": format_time(found.at), "detail": found.detail}
+    return orjson.dumps({"schema": body})
 
 
 def encode_mute(mute: Mute) -> bytes:

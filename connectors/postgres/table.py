@@ -12,7 +12,8 @@ import orjson
 
 from app.errors import Fatal
 from app.readings import Place
-from app.rules import LoadedRule
+from app.rules import LeftMapping
+from app.rules.canonical import text_of
 
 _SQL: Final = files("connectors.postgres") / "sql"
 
@@ -47,17 +48,27 @@ class Table:
     columns: tuple[Column, ...]
     keys: tuple[Key, ...]
     rule_key: Key
+    key_column: str
 
-    def page(self, size: int, *, is_first: bool, is_bounded: bool = False) -> str:
+    def page(
+        self, size: int, *, is_first: bool, is_bounded: bool = False, lacking: Table | None = None
+    ) -> str:
         """The statement for the first page, or for the one behind a place ($1, $2 … its texts), up to another
-        one (the parameters that follow) where it is bounded."""
+        one (the parameters that follow) where it is bounded. `lacking`: only rows whose rule key that table
+        has not."""
         parts = self._parts()
         keys, count = parts["keys"], len(self.keys)
         bounds = [] if is_first else [f"({keys}) > ({self._place_from(1)})"]
         if is_bounded:
             bounds.append(f"({keys}) <= ({self._place_from(1 if is_first else count + 1)})")
         behind = " AND ".join(bounds) or "true"
-        return sql("page").format_map(parts | {"behind": behind, "size": str(size)})
+        parts |= {"behind": behind, "size": str(size)}
+        if lacking is None:
+            return sql("page").format_map(parts)
+        mine, other = f"joined.{self.rule_key.quoted}", f"own.{lacking.rule_key.quoted}"
+        is_alike = self.rule_key.type == lacking.rule_key.type
+        match = f"{other} = {mine}" if is_alike else f"format('%s', {other}) = format('%s', {mine})"
+        return sql("beside").format_map(parts | {"own": lacking.relation, "match": match})
 
     def _place_from(self, first: int) -> str:
         return ", ".join(f"${n}::text::{key.type}" for n, key in enumerate(self.keys, first))
@@ -85,44 +96,49 @@ class Table:
             column.name: column.convert(value) for column, value in zip(self.columns, record, strict=False)
         }
 
+    def key(self, record: Sequence[Any]) -> str | None:
+        """The rule key of a record as text; None where it has none."""
+        value = self.row(record)[self.key_column]
+        return None if value is None else text_of(value)
+
     def place(self, record: Sequence[Any]) -> Place:
         """Where a record stands."""
         return tuple(record[len(self.columns)])
 
 
-def describe(loaded: LoadedRule, found: Sequence[Mapping[str, Any]]) -> Table:
-    """The table of a rule out of the catalogue's answer; raises `Fatal` where it cannot be read as the change
+def describe(rule: str, left: LeftMapping, found: Sequence[Mapping[str, Any]]) -> Table:
+    """A table of a rule out of the catalogue's answer; raises `Fatal` where it cannot be read as the change
     stream tells it."""
-    left, rule = loaded.left, loaded.rule.id
     by_name = {row["name"]: row for row in found}
     if not by_name:
-        _refuse(loaded, "there is no such table", "correct left.table, or create the table first")
+        _refuse(left, "there is no such table", "correct the rule, or create the table first")
     keys = sorted((row for row in found if row["key_place"] is not None), key=lambda row: row["key_place"])
     if not keys:
-        _refuse(loaded, "it has no primary key", "a seed reads in the order of the primary key")
+        _refuse(left, "it has no primary key", "a seed reads in the order of the primary key")
     needed = list(left.columns)
     if left.primary_key is None and "id" in by_name:
         needed.append("id")  # what identifies a row where the rule names no primary key
     missing = [name for name in needed if name not in by_name]
     if missing:
-        _refuse(loaded, f"rule {rule} needs the column(s) {', '.join(missing)}", "correct the rule")
-    columns = [_column(loaded, by_name[name]) for name in dict.fromkeys(needed)]
+        _refuse(left, f"rule {rule} needs the column(s) {', '.join(missing)}", "correct the rule")
+    columns = [_column(left, by_name[name]) for name in dict.fromkeys(needed)]
     rule_key = by_name[left.key]
     return Table(
         found[0]["relation"],
         tuple(columns),
         tuple(Key(row["quoted"], row["type"]) for row in keys),
         Key(rule_key["quoted"], rule_key["type"]),
+        left.key,
     )
 
 
-def _column(loaded: LoadedRule, row: Mapping[str, Any]) -> Column:
+def _column(left: LeftMapping, row: Mapping[str, Any]) -> Column:
     name = row["name"]
     if row["is_generated"]:
-        _refuse(loaded, f"column {name} is generated: the change stream leaves it out", "store it")
+        _refuse(left, f"column {name} is generated: the change stream leaves it out", "store it")
     if row["form"] is None:
         _refuse(
-            loaded,
+            left,
             f"column {name} has the type {row['type']}, which cannot be read as the change stream spells it",
             "compare a column of another type",
         )
@@ -140,5 +156,5 @@ def _finite(value: Any) -> object:
     return value
 
 
-def _refuse(loaded: LoadedRule, cause: str, hint: str) -> None:
-    raise Fatal("reading the table", loaded.left.table, cause, hint)
+def _refuse(left: LeftMapping, cause: str, hint: str) -> None:
+    raise Fatal("reading the table", left.table, cause, hint)

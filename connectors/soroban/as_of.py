@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from app.detector.model import ABSENT, UNKNOWN, EntryAsOf, Value
 from app.errors import Fatal, Poison, Transient
 from app.readings import EntryPage
 from app.rules import ContractTable, LoadedRule
 from app.telemetry import get_logger
-from connectors.soroban.contracts import decoder_of
+from connectors.soroban.contracts import decoder_for
 from connectors.soroban.reader import CHUNK, EntryReader, EntryReads, EntryState, MappedReader
 from connectors.soroban.rpc import NodeApi
-from connectors.soroban.service import LoadContracts, network_name
+from connectors.soroban.service import network_name
 from connectors.soroban.times import SECOND, CloseTimes
 
 log = get_logger(__name__)
@@ -24,17 +24,22 @@ _TIMES_ASKED: Final = 2
 _TOLD: Final = 10
 
 
+class Contracts(Protocol):
+    """Reads a mapping table: contract by key; `keys`: of these alone. Raises `Transient` or `Fatal`."""
+
+    async def __call__(self, table: ContractTable, keys: Sequence[str] | None) -> Mapping[str, str]: ...
+
+
 class EntrySource:
     """The entries of rules on one network. Raises what `Rpc` raises, `Transient` for a node that is behind,
     and `Fatal` for a contract that cannot be read."""
 
     largest_page: Final = CHUNK
 
-    def __init__(self, rpc: NodeApi, passphrase: str, load: LoadContracts | None = None) -> None:
-        self._rpc, self._passphrase, self._load = rpc, passphrase, load
-        self._mapped: dict[str, MappedReader] = {}
+    def __init__(self, rpc: NodeApi, passphrase: str, contracts: Contracts | None = None) -> None:
+        self._rpc, self._passphrase, self._contracts = rpc, passphrase, contracts
         self._times = CloseTimes()
-        self._readers: dict[tuple[str, str], EntryReader] = {}
+        self._readers: dict[str, EntryReader] = {}
         self._is_checked = False
         self._refused = 0
 
@@ -42,8 +47,8 @@ class EntrySource:
         """All keys of the rule's contract, None where it cannot list them. Those added meanwhile may be
         missing: their events are in the poller's stream."""
         if loaded.right.contracts is not None:
-            return tuple(await self._map(loaded, loaded.right.contracts))
-        if not hasattr(decoder_of(loaded.right.entry), "numbered_key"):
+            return tuple(await self._contracts_of(loaded, loaded.right.contracts, None))
+        if not hasattr(decoder_for(loaded.right), "numbered_key"):
             return None
         reader = await self._single_reader(loaded)
         found: dict[str, None] = {}
@@ -57,26 +62,36 @@ class EntrySource:
     async def read(self, loaded: LoadedRule, keys: Sequence[str], at_least: int) -> EntryPage:
         """Up to 200 entries as one ledger held them, `at_least` or later; its close time is exact, so that
         every change before the read is told apart from every one after it."""
-        reader = await self._reader(loaded)
-        reads, read_at = await self._read_timed(reader, keys, at_least)
+        table = loaded.right.contracts
+        if table is None:
+            reads, read_at = await self._read_timed(await self._single_reader(loaded), keys, at_least)
+        else:
+            reads, read_at = await self._read_mapped(loaded, table, keys, at_least)
         entries = tuple(self._entry(loaded, state, (reads.read_ledger, read_at)) for state in reads.states)
-        return EntryPage(read_at, reads.read_ledger, entries)
+        return EntryPage(read_at, reads.read_ledger, entries, self._refused_of(reads))
 
-    async def _reader(self, loaded: LoadedRule) -> EntryReader | MappedReader:
-        if loaded.right.contracts is None:
-            return await self._single_reader(loaded)
-        if loaded.rule.id not in self._mapped:
-            await self._map(loaded, loaded.right.contracts)
-        return self._mapped[loaded.rule.id]
+    async def _read_mapped(
+        self, loaded: LoadedRule, table: ContractTable, keys: Sequence[str], at_least: int
+    ) -> tuple[EntryReads, int]:
+        """By the mapping before the read, which must be the one after it too: between the two a key may have
+        got another contract, and what was read would be the old one's."""
+        before = await self._contracts_of(loaded, table, keys)
+        for _ in range(_TRIES):
+            reader = MappedReader(self._rpc, before, decoder_for(loaded.right))
+            found = await self._read_timed(reader, keys, at_least)
+            after = await self._contracts_of(loaded, table, keys)
+            if after == before:
+                return found
+            before = after
+        raise Transient("reading the table", table.table, "the contracts of the keys change all the time")
 
-    async def _map(self, loaded: LoadedRule, table: ContractTable) -> Mapping[str, str]:
-        """Read the rule's mapping table as it is now."""
-        if self._load is None:
+    async def _contracts_of(
+        self, loaded: LoadedRule, table: ContractTable, keys: Sequence[str] | None
+    ) -> Mapping[str, str]:
+        if self._contracts is None:
             raise Fatal("reading the rule", loaded.rule.id, "there is no way to read right.mapping")
         await self._check(loaded)
-        found = await self._load(table)
-        self._mapped[loaded.rule.id] = MappedReader(self._rpc, found, decoder_of(loaded.right.entry))
-        return found
+        return await self._contracts(table, keys)
 
     async def _check(self, loaded: LoadedRule) -> None:
         if not self._is_checked:
@@ -90,13 +105,12 @@ class EntrySource:
 
     async def _single_reader(self, loaded: LoadedRule) -> EntryReader:
         await self._check(loaded)
-        contract, entry = loaded.right.contract, loaded.right.entry
+        contract, decoder = loaded.right.contract, decoder_for(loaded.right)
         if not contract:
             raise Fatal("reading the rule", loaded.rule.id, "it names no contract", "set right.contract")
-        place = (contract, entry)
-        if place not in self._readers:
-            self._readers[place] = EntryReader(self._rpc, contract, decoder_of(entry))
-        return self._readers[place]
+        if loaded.rule.id not in self._readers:
+            self._readers[loaded.rule.id] = EntryReader(self._rpc, contract, decoder)
+        return self._readers[loaded.rule.id]
 
     async def _read_timed(
         self, reader: EntryReader | MappedReader, keys: Sequence[str], at_least: int
@@ -134,6 +148,17 @@ class EntrySource:
             loaded.rule.id, state.key, self._value(loaded, state), modified, self._times.of(modified), *read
         )
 
+    def _refused_of(self, reads: EntryReads) -> dict[str, str]:
+        """The keys that can have no entry, and why."""
+        refused = {
+            state.key: state.problem
+            for state in reads.states
+            if not state.exists and state.problem is not None
+        }
+        for problem in refused.values():
+            self._tell_refused(problem)
+        return refused
+
     def _value(self, loaded: LoadedRule, state: EntryState) -> Value:
         if not state.exists:
             return ABSENT
@@ -143,7 +168,10 @@ class EntrySource:
                 return loaded.right.read(state.value)
             except Poison as error:
                 problem = str(error)
+        self._tell_refused(problem)
+        return UNKNOWN
+
+    def _tell_refused(self, problem: str | None) -> None:
         self._refused += 1
         if self._refused <= _TOLD:
             log.warning("An entry cannot be read", event_name="entry_refused", reason=problem)
-        return UNKNOWN

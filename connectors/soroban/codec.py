@@ -8,11 +8,23 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from app.detector.model import ABSENT, EntryEvent, EntryRead, Gap, Input, Mark, Side, Value
+from app.detector.model import (
+    ABSENT,
+    EntryEvent,
+    EntryRead,
+    Gap,
+    Input,
+    Mark,
+    Side,
+    Unreadable,
+    Upgraded,
+    Value,
+)
 from app.errors import Poison
 from app.ports import Record, known_cause
 from app.rules import LoadedRule
 from app.rules.canonical import LATEST_EVENT_US
+from app.rules.mapping import MissingColumn
 from connectors.soroban import times
 from connectors.soroban.cursor import ledger_of
 
@@ -34,6 +46,7 @@ class EventRecord(msgspec.Struct, tag="event", tag_field="kind"):
     tx: str | None = None
     key: str | None = None
     entries: list[str] | None = None
+    type: str | None = None
 
 
 class EntryRecord(msgspec.Struct, tag="entry", tag_field="kind"):
@@ -50,6 +63,7 @@ class EntryRecord(msgspec.Struct, tag="entry", tag_field="kind"):
     modified_ledger: _Ledger | None = None
     modified_at: str | None = None
     event_id: str | None = None
+    problem: str | None = None
 
 
 class MarkRecord(msgspec.Struct, tag="mark", tag_field="kind"):
@@ -74,6 +88,10 @@ class GapRecord(msgspec.Struct, tag="gap", tag_field="kind"):
 _AnyRecord: TypeAlias = EventRecord | EntryRecord | MarkRecord | GapRecord
 
 
+class _Topics(msgspec.Struct):
+    topics: list[Any] = []
+
+
 class _Reader(NamedTuple):
     rule: str
     read: Callable[[dict[str, Any]], Value]
@@ -83,8 +101,9 @@ class ChainCodec:
     """Implements `app.ports.Codec` for `chain.events`: 3 to 4 µs a record (CPython 3.11).
 
     A record concerns a rule where the entry's name is the rule's, and network and contract are too or are
-    not said on either side. Raises `Poison` for a record of no known shape, and for an entry without a column
-    that a rule needs.
+    not said on either side. Raises `Poison` for a record of no known shape. An entry that its decoder did not
+    understand, or without a column that a rule needs, is none: the rule is told that it cannot be read, and
+    what it is stays unknown.
     """
 
     def __init__(self, rules: Sequence[LoadedRule]) -> None:
@@ -105,8 +124,9 @@ class ChainCodec:
             if type(found) is EventRecord:
                 return self._event(found, record)
             if type(found) is MarkRecord:
-                at = self._us(found.closed_at)
-                return (Mark(Side.RIGHT, found.network, at, found.epoch, found.ledger, found.from_ledger),)
+                at, told_at = self._us(found.closed_at), record.timestamp * 1000
+                mark = Mark(Side.RIGHT, found.network, at, found.epoch, found.ledger, found.from_ledger)
+                return (mark._replace(told_at=told_at),) if told_at > 0 else (mark,)
         except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
             raise Poison("decoding", f"{record.topic}[{record.partition}]@{record.offset}", error) from error
         cause = known_cause(found.cause)
@@ -114,6 +134,13 @@ class ChainCodec:
 
     def _event(self, found: EventRecord, record: Record) -> Sequence[Input]:
         key = found.key or _key_of(record)
+        if found.type == "system" and _tells_upgrade(record):
+            at = self._us(found.closed_at)
+            readers = self._readers_of(found.network, found.contract, None)
+            return [Upgraded(reader.rule, at) for reader in readers] + list(self._named(found, key))
+        return self._named(found, key)
+
+    def _named(self, found: EventRecord, key: str) -> Sequence[Input]:
         if found.entries is None:
             if key == found.contract:
                 return self._skip("names_no_key")
@@ -148,13 +175,19 @@ class ChainCodec:
                 EntryRead(reader.rule, key, ABSENT, modified, at, read_ledger, read_at, event_id)
                 for reader in readers
             ]
-        value = found.value
-        if value is None:
-            raise Poison("decoding", f"the entry {found.entry} of {key}", "its reader could not decode it")
-        return [
-            EntryRead(reader.rule, key, reader.read(value), modified, at, read_ledger, read_at, event_id)
-            for reader in readers
-        ]
+        if found.value is None:
+            what = f"the entry {found.entry} of {key} could not be decoded: {found.problem}"
+            return [Unreadable(reader.rule, Side.RIGHT, read_at, what) for reader in readers]
+        inputs: list[Input] = []
+        for reader in readers:
+            try:
+                value = reader.read(found.value)
+            except MissingColumn as missing:
+                inputs.append(Unreadable(reader.rule, Side.RIGHT, read_at, str(missing)))
+            else:
+                read = (modified, at, read_ledger, read_at, event_id)
+                inputs.append(EntryRead(reader.rule, key, value, *read))
+        return inputs
 
     def _readers_of(
         self, network: str | None, contract: str | None, entry: str | None
@@ -191,6 +224,12 @@ class ChainCodec:
 
 def _agree(wanted: str | None, said: str | None) -> bool:
     return wanted is None or said is None or wanted == said
+
+
+def _tells_upgrade(record: Record) -> bool:
+    """Does an event of the host say that its contract got other code?"""
+    topics = msgspec.json.decode(record.value or b"", type=_Topics).topics
+    return bool(topics) and topics[0] == {"symbol": "executable_update"}
 
 
 def _key_of(record: Record) -> str:

@@ -1,5 +1,5 @@
-"""Which contract each key has, where a captured table says so; what is watched because of it, and what was
-never read yet."""
+"""Which contract each key has, where a captured table says so; what is watched because of it, and what has to
+be told of it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Final, NamedTuple
 
 from stellar_sdk import StrKey
 
+from app.errors import Poison
 from app.rules import ContractTable
 from app.telemetry import get_logger
 from connectors.soroban.contracts import ContractDecoder
+from connectors.soroban.contracts.plain import RefusedKey
 from connectors.soroban.reader import Asked
 from connectors.soroban.records import Watch
 
@@ -34,15 +36,24 @@ class Row(NamedTuple):
     contract: str | None
 
 
+class Moves(NamedTuple):
+    """Keys whose contract is another one now: those to read where they are, and those that have none any
+    more, by the contract that they had."""
+
+    read: tuple[Asked, ...] = ()
+    gone: tuple[Asked, ...] = ()
+
+
 class MappedContracts:
-    """Keeps `watches` (by contract) in step with the tables. A key that is new, or has another contract now,
-    is to be read once: what happened before its contract was watched is told by no event."""
+    """Keeps `watches` (by contract) in step with the tables. That a key is new, has another contract now, or
+    none any more, is told once: no event of a contract says so."""
 
     def __init__(self, rules: Iterable[MappedRule], watches: dict[str, Watch]) -> None:
         self.rules = tuple(rules)
         self._watches = watches
         self._contract_of: dict[tuple[str, str], str] = {}
         self._unread: dict[tuple[str, str], None] = {}
+        self._gone: dict[tuple[str, str], str] = {}
         self.refused = 0
 
     def load(self, table: str, rows: Mapping[str, str]) -> None:
@@ -54,7 +65,8 @@ class MappedContracts:
             self.put(Row(table, key, contract))
 
     def put(self, row: Row) -> None:
-        """Take a row up. A contract that is none is told and leaves the key without one."""
+        """Take a row up. A contract that is none is told and leaves the key without one; a key that no entry
+        can have is told, and followed: it is absent."""
         place = (row.table, row.key)
         contract = row.contract if row.contract and StrKey.is_valid_contract(row.contract) else None
         if row.contract and contract is None:
@@ -64,25 +76,36 @@ class MappedContracts:
             self._unwatch(row.table, before, row.key)
         if contract is None:
             self._unread.pop(place, None)
+            if before is not None:
+                self._gone[place] = before
             return
+        self._gone.pop(place, None)
         self._contract_of[place] = contract
         if before != contract:
             self._watch(row.table, contract, row.key)
             self._unread[place] = None
+            self._check_key(row)
 
-    def take_unread(self, most: int) -> list[Asked]:
-        """Up to so many keys that were never read, each with its contract; they stay until `told`."""
-        found: list[Asked] = []
+    def take(self, most: int) -> Moves:
+        """Up to so many keys of each kind that were not told yet; they stay until `told`."""
+        read: list[Asked] = []
+        gone: list[Asked] = []
         for (table, key), _ in zip(self._unread, range(most), strict=False):
             contract = self._contract_of[table, key]
-            found += [Asked(contract, decoder, key) for decoder in self._decoders(table)]
-        return found
+            read += [Asked(contract, decoder, key) for decoder in self._decoders(table)]
+        for ((table, key), contract), _ in zip(self._gone.items(), range(most), strict=False):
+            gone += [Asked(contract, decoder, key) for decoder in self._decoders(table)]
+        return Moves(tuple(read), tuple(gone))
 
-    def told(self, asked: Iterable[Asked]) -> None:
-        """These were read and published."""
-        done = {(one.contract, one.key) for one in asked}
+    def told(self, moves: Moves) -> None:
+        """These were published. A key that has moved again meanwhile is told again."""
+        done = {(one.contract, one.key) for one in moves.read}
         kept = [place for place in self._unread if (self._contract_of[place], place[1]) not in done]
         self._unread = dict.fromkeys(kept)
+        gone = {(one.contract, one.key) for one in moves.gone}
+        self._gone = {
+            place: contract for place, contract in self._gone.items() if (contract, place[1]) not in gone
+        }
 
     def _decoders(self, table: str) -> tuple[ContractDecoder, ...]:
         return tuple(rule.decoder for rule in self.rules if rule.table.table == table)
@@ -100,6 +123,20 @@ class MappedContracts:
             self._watches[contract] = Watch(contract, held.decoders, keys)
         else:
             del self._watches[contract]
+
+    def _check_key(self, row: Row) -> None:
+        for decoder in self._decoders(row.table):
+            try:
+                decoder.ledger_key(row.contract or "", row.key)
+            except RefusedKey as problem:
+                log.warning(
+                    "A key cannot be one of the contract's",
+                    event_name="key_refused",
+                    table=row.table,
+                    reason=str(problem),
+                )
+            except Poison:
+                continue  # the read tells of it
 
     def _refuse(self, row: Row) -> None:
         self.refused += 1

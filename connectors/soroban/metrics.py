@@ -6,9 +6,14 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from connectors.soroban.breaker import Circuit
+from app.circuit import Circuit
+from app.telemetry import get_logger
+from connectors.soroban.contracts.custom import DecoderFailed
 from connectors.soroban.reader import EntryState
 
+log = get_logger(__name__)
+
+_TOLD: Final = 10
 STATES: Final = ("standby", "catching_up", "tip", "node_behind", "gap", "unreachable")
 
 
@@ -40,6 +45,11 @@ class PollerMetrics:
         )
         self.undecodable = Counter(
             "driftwatch_events_undecodable", "Values of events kept as XDR", registry=self.registry
+        )
+        self._decoder_failures = Counter(
+            "driftwatch_decoder_failures",
+            "Events whose keys a decoder of the user's own could not tell",
+            registry=self.registry,
         )
         self._lost = Counter(
             "driftwatch_ledgers_lost", "Ledgers that left retention unread", registry=self.registry
@@ -73,6 +83,7 @@ class PollerMetrics:
         self.epochs = Counter(
             "driftwatch_chain_epochs", "Times that the network began anew", registry=self.registry
         )
+        self._told = 0
         self.state = ""
         self.circuits: dict[str, str] = {}
         self.enter("standby")
@@ -100,6 +111,13 @@ class PollerMetrics:
         if outcome == "present" and state.live_until is not None and state.live_until < ledger:
             outcome = "archived"
         self._entries.labels(outcome).inc()
+
+    def decoder_failed(self, failure: DecoderFailed) -> None:
+        """Count an event whose keys nobody can tell, and tell of the first ones."""
+        self._decoder_failures.inc()
+        self._told += 1
+        if self._told <= _TOLD:
+            log.warning("A decoder failed on an event", event_name="decoder_failed", reason=str(failure))
 
     def lost(self, ledgers: int) -> None:
         """Count lost ledgers."""

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
+from app.circuit import Breaker, Circuit
 from app.clock import Clock
 from app.errors import DriftwatchError, Fatal, Transient
 from app.telemetry import get_logger
 from connectors.soroban.allowance import Allowance
 from connectors.soroban.answers import Health, Ledger, LedgerEntry, Network, OutOfRange, Page
-from connectors.soroban.breaker import Breaker, Circuit
 from connectors.soroban.rpc import Filters, OverTime, Refused, Rpc, filters_of
 
 log = get_logger(__name__)

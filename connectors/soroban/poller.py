@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from app.clock import Clock, sleep_unless
@@ -16,19 +16,22 @@ from connectors.soroban.answers import Event, Health, OutOfRange
 from connectors.soroban.cursor import Anchor, Cursor
 from connectors.soroban.feed import Feed, Lost, Reading, Stretch
 from connectors.soroban.history import AnotherHistory, History
-from connectors.soroban.mapped import MappedContracts, MappedRule
+from connectors.soroban.mapped import MappedContracts, MappedRule, Moves
 from connectors.soroban.metrics import PollerMetrics
 from connectors.soroban.pacing import TipPace
 from connectors.soroban.reader import CHUNK, Asked, EntryReads, read_entries
 from connectors.soroban.records import (
     Batch,
     Keyed,
+    MovePlace,
     ReadPlace,
     Watch,
     entry_record,
     epoch_record,
     gap_record,
+    gone_record,
     mark_record,
+    move_record,
     name_entries,
 )
 from connectors.soroban.rpc import NodeApi, Refused
@@ -181,11 +184,12 @@ class Poller:
         except AnotherHistory as error:
             return await self._begin_epoch(cursor, error)
         following = self._history.anchored(stretch.following, stretch.events)
-        unread = self.mapped.take_unread(_SEEDS_A_STEP)
-        if stretch.events or following.ledger > cursor.ledger or stretch.lost is not None or unread:
-            await self._sink.publish(await self._batch(stretch, following, unread))
+        is_new_tip = cursor.ledger < following.ledger >= stretch.latest
+        moves = self.mapped.take(_SEEDS_A_STEP) if is_new_tip else Moves()
+        if stretch.events or following.ledger > cursor.ledger or stretch.lost is not None:
+            await self._sink.publish(await self._batch(stretch, following, moves))
             self._metrics.published(len(stretch.events), following.ledger)
-            self.mapped.told(unread)
+            self.mapped.told(moves)
         self._place = following
         self._judge_place(stretch)
         return following
@@ -256,13 +260,16 @@ class Poller:
         self._latest, self._place, self.at_tip = health.latest_ledger, following, False
         return following
 
-    async def _batch(self, stretch: Stretch, following: Cursor, unread: Sequence[Asked]) -> Batch:
+    async def _batch(self, stretch: Stretch, following: Cursor, moves: Moves) -> Batch:
         named = name_entries(self._network, stretch.events, self._watches)
         if named.undecodable:
             self._metrics.undecodable.inc(named.undecodable)
+        for failure in named.failures:
+            self._metrics.decoder_failed(failure)
         self._tell_upgrades(stretch.events)
         records = named.records + await self._read_named(named.entries)
-        records += await self._read_chunks([(asked, None) for asked in unread], following.ledger)
+        if moves.read or moves.gone:
+            records += await self._read_moved(moves, following.ledger)
         gap = None if stretch.lost is None else self._lose(stretch.lost)
         mark = None
         start = stretch.start.ledger
@@ -296,6 +303,22 @@ class Poller:
             for key, event in by_key.items()
         ]
         return await self._read_chunks(asked, 0)
+
+    async def _read_moved(self, moves: Moves, ledger: int) -> list[Keyed]:
+        """A key's contract is another one since this ledger, later than all that was told of the key before:
+        the poller is at the tip, and the ledger is new."""
+        closed_at = self._lower_bound(ledger)
+        place = MovePlace(self._network, ledger, closed_at)
+        records = [move_record(place, asked) for asked in (*moves.read, *moves.gone)]
+        records += [gone_record(place, asked) for asked in moves.gone]
+        for first in range(0, len(moves.read), CHUNK):
+            chunk = moves.read[first : first + CHUNK]
+            reads, read_at = await self._read_fresh(chunk, ledger)
+            for asked, state in zip(chunk, reads.states, strict=True):
+                at = ReadPlace(self._network, asked.contract, asked.decoder.entry, reads.read_ledger, read_at)
+                records.append(entry_record(at, replace(state, modified_ledger=ledger), None, closed_at))
+                self._metrics.entry_read(state, reads.read_ledger)
+        return records
 
     async def _read_chunks(self, asked: Sequence[tuple[Asked, Event | None]], at_least: int) -> list[Keyed]:
         records: list[Keyed] = []

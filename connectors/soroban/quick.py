@@ -17,6 +17,8 @@ Found = tuple[str, str, dict[str, Any], dict[str, Any]]
 _CONTRACT_DATA: Final = b"\x00\x00\x00\x06"
 _PERSISTENT: Final = b"\x00\x00\x00\x01"
 _ADDRESS: Final = b"\x00\x00\x00\x12"
+_SYMBOL: Final = b"\x00\x00\x00\x0f"
+_VECTOR_OF_TWO: Final = b"\x00\x00\x00\x10\x00\x00\x00\x01\x00\x00\x00\x02"
 _DEEPEST: Final = 16
 _ACCOUNT_VERSION, _CONTRACT_VERSION = 6 << 3, 2 << 3
 _U32, _I32 = Struct(">I"), Struct(">i")
@@ -50,6 +52,28 @@ def address_key(contract: str, address: str) -> str | None:
     if place is None or who is None:
         return None
     return binascii.b2a_base64(_CONTRACT_DATA + place + _ADDRESS + who + _PERSISTENT, newline=False).decode()
+
+
+def variant_of_address_key(contract: str, name: str, address: str) -> str | None:
+    """The same under `vec[sym:name, address]`."""
+    place, who, word = _bytes_of(contract), _bytes_of(address), name.encode()
+    if place is None or who is None or len(word) > 32:
+        return None
+    symbol = _SYMBOL + len(word).to_bytes(4, "big") + word + bytes(-len(word) & 3)
+    key = _VECTOR_OF_TWO + symbol + _ADDRESS + who
+    return binascii.b2a_base64(_CONTRACT_DATA + place + key + _PERSISTENT, newline=False).decode()
+
+
+def is_key(raw: bytes) -> bool:
+    """Whether it is a `LedgerKey` of contract data in a usual shape; False: the total decoder has to look."""
+    if raw[:4] != _CONTRACT_DATA:
+        return False
+    try:
+        _, at = _address(raw, 4)
+        _, at = _value(raw, at, 0)
+    except (_Unusual, StructError, IndexError, UnicodeDecodeError):
+        return False
+    return at + 4 == len(raw) and raw[at : at + 3] == bytes(3) and raw[at + 3] <= 1
 
 
 @lru_cache(maxsize=1 << 12)

@@ -6,21 +6,27 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from stellar_sdk import StrKey
+
 from app.errors import Poison, Transient
 from connectors.soroban import keys
 from connectors.soroban.answers import LedgerEntry
 from connectors.soroban.contracts import ContractDecoder, Enumerable
+from connectors.soroban.contracts.custom import DecoderFailed
+from connectors.soroban.contracts.plain import RefusedKey
 from connectors.soroban.keys import ContractData
 from connectors.soroban.rpc import MAX_KEYS, NodeApi
 
 CHUNK: Final = MAX_KEYS
+_ANY_CONTRACT: Final = StrKey.encode_contract(bytes(32))
 
 
 @dataclass(frozen=True, slots=True)
 class EntryState:
     """One entry at the ledger of its answer. `value` None with `exists`: the decoder refused it, `problem`
-    says why. `live_until` None: not known (a node's 0 means that too, never that the entry is gone); before
-    the ledger of the answer: the entry is archived, and there."""
+    says why; without `exists`, a problem says why the key can have none. `live_until` None: not known (a
+    node's 0 means that too, never that the entry is gone); before the ledger of the answer: the entry is
+    archived, and there."""
 
     key: str
     exists: bool
@@ -51,10 +57,12 @@ async def read_entries(rpc: NodeApi, asked: Sequence[Asked]) -> EntryReads:
     """Read up to 200 entries of any contracts in one answer, in the order in which they were asked for. Keys
     that can have no entry are absent. Raises what the node's calls raise."""
     places = [_place(one) for one in asked]
-    wanted = list(dict.fromkeys(place for place in places if place is not None))
+    wanted = list(dict.fromkeys(place for place in places if isinstance(place, str)))
     ledger, found = await rpc.get_ledger_entries(wanted or [keys.instance_key(asked[0].contract)])
     states = [
-        _state(one, None if place is None else found.get(place))
+        EntryState(one.key, exists=isinstance(place, DecoderFailed), problem=str(place))
+        if isinstance(place, Poison)
+        else _state(one, None if place is None else found.get(place))
         for one, place in zip(asked, places, strict=True)
     ]
     return EntryReads(ledger, tuple(states))
@@ -93,10 +101,15 @@ class EntryReader:
 
 class MappedReader:
     """The entries of one kind in as many contracts as there are keys: `contract_of` says which is whose. A
-    key without a contract is absent. Raises what the node's calls raise."""
+    key without a contract is absent, and so is one with a text that is none, which is a problem. Raises what
+    the node's calls raise."""
 
     def __init__(self, rpc: NodeApi, contract_of: Mapping[str, str], decoder: ContractDecoder) -> None:
-        self._rpc, self._contract_of, self._decoder = rpc, contract_of, decoder
+        self._rpc, self._decoder = rpc, decoder
+        self._contract_of = {
+            key: contract for key, contract in contract_of.items() if StrKey.is_valid_contract(contract)
+        }
+        self._wrong = contract_of.keys() - self._contract_of.keys()
 
     @property
     def contract(self) -> str:
@@ -111,16 +124,27 @@ class MappedReader:
         ]
         if not asked:
             ledger = (await self._rpc.get_health()).latest_ledger
-            return EntryReads(ledger, tuple(EntryState(key, exists=False) for key in wanted))
+            return EntryReads(ledger, tuple(self._without(key) for key in wanted))
         reads = await read_entries(self._rpc, asked)
         found = {state.key: state for state in reads.states}
-        states = tuple(found.get(key, EntryState(key, exists=False)) for key in wanted)
-        return EntryReads(reads.read_ledger, states)
+        return EntryReads(reads.read_ledger, tuple(found.get(key) or self._without(key) for key in wanted))
+
+    def _without(self, key: str) -> EntryState:
+        """A key that has no contract, and what is wrong with it."""
+        place = _place(Asked(_ANY_CONTRACT, self._decoder, key))
+        problem = str(place) if isinstance(place, RefusedKey) else None
+        if key in self._wrong:
+            problem = f"{key[:160]!r} is mapped to what is no contract"
+        return EntryState(key, exists=False, problem=problem)
 
 
-def _place(asked: Asked) -> str | None:
+def _place(asked: Asked) -> str | DecoderFailed | RefusedKey | None:
+    """Where the entry stands; None for a key that can have none, the error where nobody knows, or where
+    everybody should know."""
     try:
         return asked.decoder.ledger_key(asked.contract, asked.key)
+    except (DecoderFailed, RefusedKey) as error:
+        return error
     except Poison:
         return None
 

@@ -12,7 +12,9 @@ from app.errors import Poison
 from connectors.soroban import scval
 from connectors.soroban.answers import Event
 from connectors.soroban.contracts import ContractDecoder
-from connectors.soroban.reader import EntryState
+from connectors.soroban.contracts.custom import DecoderFailed
+from connectors.soroban.cursor import end_of
+from connectors.soroban.reader import Asked, EntryState
 from connectors.soroban.scval import Decoded
 from connectors.soroban.times import micros_of, text_of
 
@@ -52,11 +54,13 @@ _NOTHING: Final = Watch("", ())
 @dataclass(frozen=True, slots=True)
 class Named:
     """The events of a page as records, and the newest event that names each entry: (contract, entry) → key →
-    event. `undecodable` counts values that no ScVal decoder understood."""
+    event. `undecodable` counts values that no ScVal decoder understood; `failures` are events whose keys a
+    user's decoder could not tell: what they changed is read by the next sweep only."""
 
     records: list[Keyed] = field(default_factory=list)
     entries: dict[tuple[str, str], dict[str, Event]] = field(default_factory=dict)
     undecodable: int = 0
+    failures: list[DecoderFailed] = field(default_factory=list)
 
 
 def name_entries(network: str, events: Iterable[Event], watches: Mapping[str, Watch]) -> Named:
@@ -71,13 +75,23 @@ def name_entries(network: str, events: Iterable[Event], watches: Mapping[str, Wa
         keys: dict[str, list[str]] = {}
         watch = watches.get(event.contract_id, _NOTHING)
         for decoder in watch.decoders:
-            for key in watch.keys or decoder.named_by(topics, payload):
+            for key in watch.keys or _named_by(decoder, topics, payload, named.failures):
                 keys.setdefault(key, []).append(decoder.entry)
                 named.entries.setdefault((event.contract_id, decoder.entry), {})[key] = event
         body = _event(network, event, topics, payload)
         for key, entries in (keys or {event.contract_id or network: []}).items():
             named.records.append(Keyed(key, orjson.dumps({**body, "key": key, "entries": entries})))
-    return Named(named.records, named.entries, undecodable)
+    return Named(named.records, named.entries, undecodable, named.failures)
+
+
+def _named_by(
+    decoder: ContractDecoder, topics: list[Decoded], payload: Decoded, failures: list[DecoderFailed]
+) -> tuple[str, ...]:
+    try:
+        return decoder.named_by(topics, payload)
+    except DecoderFailed as error:
+        failures.append(error)
+        return ()
 
 
 def _decode(text: str) -> Decoded:
@@ -117,7 +131,9 @@ class ReadPlace(NamedTuple):
 def entry_record(place: ReadPlace, state: EntryState, event: Event | None, modified_at: int | None) -> Keyed:
     """The record of an entry that `event` named, or that a mapping made known (None). An absent entry is
     absent since that event's ledger."""
-    modified = state.modified_ledger if state.exists or event is None else event.ledger
+    modified = state.modified_ledger
+    if event is not None and (modified is None or not state.exists):
+        modified = event.ledger
     body: dict[str, Any] = {
         "kind": "entry",
         "network": place.network,
@@ -138,6 +154,41 @@ def entry_record(place: ReadPlace, state: EntryState, event: Event | None, modif
         body["problem"] = state.problem
     body |= {"cause": "mapping"} if event is None else {"cause": "event", "event_id": event.id}
     return Keyed(state.key, orjson.dumps(body))
+
+
+class MovePlace(NamedTuple):
+    """Since which ledger (and its close) keys have other contracts."""
+
+    network: str
+    ledger: int
+    closed_at: int
+
+
+def move_record(place: MovePlace, asked: Asked) -> Keyed:
+    """A mapping gave the key another contract, or took it away: no event of the network, told as one behind
+    all of the ledger's."""
+    body = {
+        "kind": "event",
+        "network": place.network,
+        "contract": asked.contract,
+        "ledger": place.ledger,
+        "closed_at": text_of(place.closed_at),
+        "tx": None,
+        "id": end_of(place.ledger),
+        "type": "mapping",
+        "topics": [],
+        "data": {"void": None},
+        "key": asked.key,
+        "entries": [asked.decoder.entry],
+    }
+    return Keyed(asked.key, orjson.dumps(body))
+
+
+def gone_record(place: MovePlace, asked: Asked) -> Keyed:
+    """A key without a contract has no entry."""
+    state = EntryState(asked.key, exists=False, modified_ledger=place.ledger)
+    at = ReadPlace(place.network, asked.contract, asked.decoder.entry, place.ledger, place.closed_at)
+    return entry_record(at, state, None, place.closed_at)
 
 
 def mark_record(network: str, ledger: int, closed_at: int, from_ledger: int, epoch: int = 0) -> bytes:

@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.telemetry import get_logger
 from connectors.soroban.access import open_nodes
 from connectors.soroban.allowance import Purpose
-from connectors.soroban.contracts import ContractDecoder, decoder_of
+from connectors.soroban.contracts import ContractDecoder, decoder_for
 from connectors.soroban.cursor import Cursor
 from connectors.soroban.mapped import MappedRule
 from connectors.soroban.mapping_rows import MappingRows
@@ -57,7 +57,10 @@ def watches_of(rules: Sequence[LoadedRule], network: str) -> tuple[Watch, ...]:
         if not right.contract:
             hint = "the poller follows contracts by id: set right.contract or right.mapping"
             raise Fatal("reading the rule", loaded.rule.id, "it names no contract", hint)
-        found.setdefault(right.contract, {})[right.entry] = decoder_of(right.entry)
+        decoder = decoder_for(right)
+        if found.setdefault(right.contract, {}).setdefault(right.entry, decoder) is not decoder:
+            cause = f"another rule has another decoder for the entry {right.entry} of {right.contract}"
+            raise Fatal("reading the rule", loaded.rule.id, cause, "give one of them a name of its own")
     if not found and not mapped_of(rules, network):
         raise Fatal("reading the rules", network, "none of them concerns this network", "check right.network")
     return tuple(Watch(contract, tuple(by_entry.values())) for contract, by_entry in found.items())
@@ -66,8 +69,8 @@ def watches_of(rules: Sequence[LoadedRule], network: str) -> tuple[Watch, ...]:
 def mapped_of(rules: Sequence[LoadedRule], network: str) -> tuple[MappedRule, ...]:
     """The tables that give keys their contracts, for the rules on this network."""
     rights = [loaded.right for loaded in rules if loaded.right.network in (None, network)]
-    named = [(right.contracts, right.entry) for right in rights]
-    return tuple(MappedRule(table, decoder_of(entry)) for table, entry in named if table is not None)
+    named = [(right.contracts, right) for right in rights]
+    return tuple(MappedRule(table, decoder_for(right)) for table, right in named if table is not None)
 
 
 def place_of(settings: Settings, network: str) -> Place:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 from pydantic import SecretStr
 
 import schemas
@@ -62,13 +63,22 @@ class Place:
             self.poller.mapped.put(Row(TABLE.table, invoice(number), invoice_contract(number)))
 
     async def catch_up(self) -> None:
+        """All is published; what a mapping gives is told with a ledger that is new."""
         while True:
             self.cursor = await self.poller.step(self.cursor)
-            if self.poller.at_tip and not self.poller.mapped.take_unread(1):
+            if self.poller.at_tip and not any(self.poller.mapped.take(1)):
                 return
+            if self.poller.at_tip:
+                self.world.close()
+
+    def moves(self) -> list[dict[str, Any]]:
+        return [event for event in self.sink.of("event") if event["type"] == "mapping"]
+
+    def events(self) -> list[dict[str, Any]]:
+        return [event for event in self.sink.of("event") if event["type"] != "mapping"]
 
     def told(self) -> set[str]:
-        events = self.sink.of("event")
+        events = self.events()
         assert len({event["id"] for event in events}) == len(events)
         return {event["id"] for event in events}
 
@@ -103,12 +113,14 @@ async def test_a_new_row_is_read_once_and_its_contract_followed_from_then_on(pla
     await place.catch_up()
     place.map(range(1, 2))
     await place.catch_up()
-    (entry,) = place.sink.of("entry")
+    (entry,), (move,) = place.sink.of("entry"), place.moves()
     assert (entry["key"], entry["cause"], entry["value"]["funded_amount"]) == (invoice(1), "mapping", "500")
+    assert (move["key"], move["contract"], move["entries"]) == (invoice(1), invoice_contract(1), ["escrow"])
+    assert entry["modified_ledger"] == move["ledger"] == place.sink.of("mark")[-1]["ledger"]
     world.fund(1, 700)
     world.close()
     await place.catch_up()
-    event, later = place.sink.of("event")[0], place.sink.of("entry")[1]
+    event, later = place.events()[0], place.sink.of("entry")[1]
     assert (event["key"], event["entries"]) == (invoice(1), ["escrow"])
     assert (later["cause"], later["value"]["funded_amount"], later["value"]["status"]) == (
         "event",
@@ -120,9 +132,26 @@ async def test_a_new_row_is_read_once_and_its_contract_followed_from_then_on(pla
 async def test_a_key_without_a_contract_on_the_chain_is_absent(place: Place) -> None:
     place.map(range(7, 8))
     await place.catch_up()
-    (entry,) = place.sink.of("entry")
+    (entry,), (move,) = place.sink.of("entry"), place.moves()
     assert (entry["exists"], entry["value"]) == (False, None)
-    assert "modified_ledger" not in entry
+    assert entry["modified_ledger"] == move["ledger"]
+
+
+async def test_a_key_that_no_contract_can_hold_is_absent_and_told(place: Place) -> None:
+    world = place.world
+    world.set_silently((1,), 300)
+    world.close()
+    place.poller.mapped.put(Row(TABLE.table, "INV-1", invoice_contract(1)))
+    place.map(range(1, 2))
+    with structlog.testing.capture_logs() as logs:
+        place.poller.mapped.put(Row(TABLE.table, "x" * 33, invoice_contract(1)))
+    assert [line["event_name"] for line in logs] == ["key_refused"]
+    await place.catch_up()
+    found = {entry["key"]: entry for entry in place.sink.of("entry")}
+    assert found[invoice(1)]["value"]["funded_amount"] == "300"
+    for key in ("INV-1", "x" * 33):
+        assert (found[key]["exists"], found[key]["value"]) == (False, None)
+        assert "no contract can hold it" in found[key]["problem"]
 
 
 async def test_a_key_that_gets_another_contract_is_read_there_and_the_old_one_is_left(place: Place) -> None:
@@ -139,12 +168,31 @@ async def test_a_key_that_gets_another_contract_is_read_there_and_the_old_one_is
     await place.catch_up()
     entries = place.sink.of("entry")
     assert [entry["contract"] for entry in entries] == [invoice_contract(each) for each in (1, 2, 2)]
-    assert {event["contract"] for event in place.sink.of("event")} == {invoice_contract(2)}
+    assert {event["contract"] for event in place.events()} == {invoice_contract(2)}
+    first, second = place.moves()
+    assert first["ledger"] < second["ledger"]
+    assert entries[1]["modified_ledger"] == second["ledger"]
     place.poller.mapped.put(Row(TABLE.table, invoice(1), None))
     world.fund(2, 1)
     world.close()
     await place.catch_up()
-    assert len(place.sink.of("event")) == 1
+    assert len(place.events()) == 1
+    gone, last = place.moves()[-1], place.sink.of("entry")[-1]
+    assert (gone["key"], last["exists"], last["modified_ledger"]) == (invoice(1), False, gone["ledger"])
+
+
+async def test_a_key_that_moves_and_returns_before_it_is_told_is_told_as_it_is(place: Place) -> None:
+    world, mapped = place.world, place.poller.mapped
+    world.set_silently((1, 2), 300)
+    world.close()
+    place.map(range(1, 2))
+    await place.catch_up()
+    mapped.put(Row(TABLE.table, invoice(1), None))
+    mapped.put(Row(TABLE.table, invoice(1), invoice_contract(2)))
+    mapped.put(Row(TABLE.table, invoice(1), invoice_contract(1)))
+    await place.catch_up()
+    assert [entry["contract"] for entry in place.sink.of("entry")] == [invoice_contract(1)] * 2
+    assert all(entry["exists"] for entry in place.sink.of("entry"))
 
 
 async def test_a_row_that_names_no_contract_is_refused_and_the_others_are_followed(place: Place) -> None:

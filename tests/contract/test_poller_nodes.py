@@ -12,6 +12,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from app import telemetry
+from app.circuit import Breaker, Circuit, Endurance
 from app.demo.rpc.config import NodeConfig
 from app.demo.rpc.node import Node as SimulatedNode
 from app.demo.rpc.server import Server
@@ -19,7 +20,6 @@ from app.errors import Fatal, Transient
 from app.settings import Settings
 from connectors.soroban.access import addresses_of, headers_of, open_nodes
 from connectors.soroban.allowance import Purpose
-from connectors.soroban.breaker import Breaker, Circuit, Endurance
 from connectors.soroban.metrics import PollerMetrics
 from connectors.soroban.nodes import Node, Nodes
 from connectors.soroban.rpc import Refused, Rpc

@@ -70,7 +70,14 @@ class Place:
 
     async def gaps(self) -> list[tuple[int, dict[str, object]]]:
         records = await read_all(self.kafka, [f"{self.prefix}drift.observations"], PARTITIONS)
-        return [(record.partition, json.loads(record.value)["gap"]) for record in records]
+        found = [(record.partition, json.loads(record.value)) for record in records]
+        return [(partition, value["gap"]) for partition, value in found if "gap" in value]
+
+    async def clocks(self) -> list[tuple[int, int]]:
+        """(partition, offset of the database's clock in ms) of every reading."""
+        records = await read_all(self.kafka, [f"{self.prefix}drift.observations"], PARTITIONS)
+        found = [(record.partition, json.loads(record.value)) for record in records]
+        return [(partition, value["clock"]["offset_ms"]) for partition, value in found if "clock" in value]
 
 
 @pytest.fixture
@@ -143,6 +150,9 @@ async def test_rows_arrive_under_their_rule_key_with_marks_in_every_partition(pl
         assert timeline == "1"
         assert generation.count("/") == 1
         metrics = await running.metrics()
+        read = await place.clocks()
+        assert {partition for partition, _ in read} == set(range(PARTITIONS))
+        assert all(abs(offset_ms) < 50 for _, offset_ms in read)
         assert "driftwatch_connector_up 1.0" in metrics
         assert "driftwatch_slot_active 1.0" in metrics
 

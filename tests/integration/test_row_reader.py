@@ -283,3 +283,44 @@ async def test_pages_end_at_a_place_wherever_rows_came_and_went(database: Databa
     rest = await database.reader.read_page(rule, first.after, 3, place)
     assert [row.key for row in (*first.rows, *rest.rows)] == ["k0", "k1", "k2", "new", "k3"]
     assert rest.after is None
+
+
+async def test_pages_of_two_joined_tables_say_everything_about_each_of_their_keys(database: Database) -> None:
+    await database.connection.execute("CREATE TABLE held (k uuid PRIMARY KEY, v text)")
+    await database.connection.execute("CREATE TABLE sums (id int PRIMARY KEY, held text, total numeric)")
+    keys = [f"00000000-0000-0000-0000-{n:012d}" for n in range(9)]
+    await database.connection.executemany("INSERT INTO held VALUES ($1, 'v')", [(key,) for key in keys[:6]])
+    sums = [(n, keys[k], n) for n, k in enumerate((5, 4, 4, 8, 7))]
+    await database.connection.executemany("INSERT INTO sums VALUES ($1, $2, $3)", [*sums, (9, None, 9)])
+    rule = database.rule(
+        "total", "integer", join={"table": "public.sums", "on": {"k": "held"}, "missing": {"total": 0}}
+    )
+    expected = {
+        keys[0]: {f"row:{keys[0]}": (0,)},
+        keys[4]: {f"row:{keys[4]}": (0,), "join:1": (1,), "join:2": (2,)},
+        keys[5]: {f"row:{keys[5]}": (0,), "join:0": (0,)},
+        keys[7]: {"join:4": (4,)},
+        keys[8]: {"join:3": (3,)},
+    }
+    for size in (1, 2, 3, 6, 1000):
+        pages = await database.pages(rule, size)
+        found: dict[str, dict[object, object]] = {}
+        for row in rows_of(pages):
+            found.setdefault(row.key, {})[row.row] = row.besides if row.row is None else row.value
+        for key, rows in found.items():
+            assert set(rows.pop(None)) == set(rows), "the read that ends a key names its rows"  # type: ignore[call-overload]
+            assert rows == expected.get(key, {f"row:{key}": (0,)})
+        assert set(found) == {*keys[:6], keys[7], keys[8]}
+        assert sum(page.unreadable for page in pages) == 1
+        for page in pages[:-1]:
+            bounded = [await database.reader.read_page(rule, None, size, page.after)]
+            while bounded[-1].after is not None:
+                bounded.append(await database.reader.read_page(rule, bounded[-1].after, size, page.after))
+            upto = pages[: pages.index(page) + 1]
+            assert {row.key for row in rows_of(bounded)} == {row.key for row in rows_of(upto)}
+    page = await database.reader.read_keys(rule, [keys[7], keys[6]])
+    assert [(row.key, row.row, row.besides) for row in page.rows] == [
+        (keys[7], "join:4", ()),
+        (keys[7], None, ("join:4",)),
+        (keys[6], None, ()),
+    ]

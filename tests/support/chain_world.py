@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
+from app.circuit import Breaker, Endurance
 from app.clock import Clock
 from app.demo.chain import DemoChain
 from app.demo.credit_contract import borrower_address
@@ -21,7 +22,6 @@ from app.demo.rpc.ledgers import Ledger
 from app.demo.rpc.node import Node
 from app.demo.rpc.scripted import read_script
 from app.demo.rpc.server import Server
-from connectors.soroban.breaker import Breaker, Endurance
 from connectors.soroban.contracts import decoder_of
 from connectors.soroban.metrics import PollerMetrics
 from connectors.soroban.nodes import Node as RpcNode

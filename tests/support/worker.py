@@ -79,12 +79,18 @@ class WorkerWorld:
             "DRIFTWATCH_TOPIC_PREFIX": self.prefix,
             "DRIFTWATCH_APP_ID": self.app_id,
             "DRIFTWATCH_PARTITIONS": str(self.partitions),
-            "DRIFTWATCH_RULES": str(RULE_FILE),
+            "DRIFTWATCH_RULES": str(self._rule_file()),
             "DRIFTWATCH_FROM_EMPTY": "true",
             "DRIFTWATCH_SESSION_TIMEOUT_S": "8",
             "DRIFTWATCH_WORKER_PORT": str(port),
         }
         return {**os.environ, **ENVIRONMENT, **said, **changes}
+
+    def _rule_file(self) -> Path:
+        """The shipped rule, told at once: nobody here reads anything live."""
+        rule = self.folder / "credit.yaml"
+        rule.write_text(RULE_FILE.read_text(encoding="utf-8") + "\nconfirm: off\n", encoding="utf-8")
+        return rule
 
     @asynccontextmanager
     async def worker(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.detector.model import ABSENT, EntryEvent, EntryRead, Gap, Mark, Side
+from app.detector.model import ABSENT, EntryEvent, EntryRead, Gap, Mark, Side, Unreadable, Upgraded
 from app.errors import Poison
 from app.rules import load_rules
 from connectors.soroban.codec import ChainCodec
@@ -26,6 +26,8 @@ fields:
 """
 CLOSED = "2026-08-01T10:00:05Z"
 AT = 1_785_578_405_000_000
+TOLD_AT = 1_785_578_400_000_000
+"""The record's own time."""
 EVENT_ID = "0016449720448716800-0000000001"
 EVENT: dict[str, Any] = {
     "kind": "event", "network": "cee0302d59844d32", "contract": "CA", "ledger": 3829999, "closed_at": CLOSED,
@@ -125,9 +127,39 @@ def test_the_key_of_the_record_stands_in_for_the_key(tmp_path: Path) -> None:
 
 
 def test_a_mark_promises_its_close_and_joins_the_mark_before(tmp_path: Path) -> None:
-    assert codec(tmp_path).decode(arrived(MARK)) == (Mark(Side.RIGHT, "n", AT, None, 9, 8),)
+    assert codec(tmp_path).decode(arrived(MARK)) == (Mark(Side.RIGHT, "n", AT, None, 9, 8, TOLD_AT),)
     bare = without(MARK, "network", "from_ledger")
-    assert codec(tmp_path).decode(arrived(bare)) == (Mark(Side.RIGHT, None, AT, None, 9, None),)
+    assert codec(tmp_path).decode(arrived(bare)) == (Mark(Side.RIGHT, None, AT, None, 9, None, TOLD_AT),)
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (ENTRY | {"value": None, "problem": "no map"}, "the entry line of GA could not be decoded: no map"),
+        (ENTRY | {"value": {}}, "column 'limit' is missing"),
+    ],
+)
+def test_an_entry_that_cannot_be_read_is_told_and_is_no_dead_letter(
+    tmp_path: Path, told: dict[str, Any], why: str
+) -> None:
+    found = codec(tmp_path).decode(arrived(told))
+
+    (one,) = found
+    assert isinstance(one, Unreadable)
+    assert (one.rule, one.side) == ("one", Side.RIGHT)
+    assert why in one.detail
+
+
+def test_other_code_of_a_contract_is_told_to_its_rules(tmp_path: Path) -> None:
+    told = EVENT | {
+        "type": "system",
+        "key": "CA",
+        "entries": [],
+        "topics": [{"symbol": "executable_update"}, {"vec": []}, {"vec": []}],
+    }
+
+    assert codec(tmp_path).decode(arrived(told)) == [Upgraded("one", AT)]
+    assert codec(tmp_path).decode(arrived(told | {"topics": [{"symbol": "other"}]})) == ()
 
 
 def test_a_gap_names_its_ledgers(tmp_path: Path) -> None:
@@ -173,7 +205,7 @@ def test_a_null_value_is_counted(tmp_path: Path) -> None:
         EVENT | {"closed_at": 5}, EVENT | {"ledger": "5"}, EVENT | {"ledger": 5.5}, EVENT | {"ledger": -1},
         EVENT | {"ledger": 1 << 32}, EVENT | {"ledger": 10**38}, EVENT | {"entries": "line"},
         EVENT | {"entries": [5]}, EVENT | {"id": None}, EVENT | {"key": 5}, without(ENTRY, "exists"),
-        ENTRY | {"exists": "yes"}, ENTRY | {"value": None}, ENTRY | {"value": {}}, ENTRY | {"value": []},
+        ENTRY | {"exists": "yes"}, ENTRY | {"value": []},
         ENTRY | {"read_at": ""}, ENTRY | {"modified_at": "0001-01-01T00:00:00Z"},
         ENTRY | {"read_ledger": 10**30}, MARK | {"closed_at": "9999-12-31T23:59:59Z"},
         MARK | {"closed_at": "1969-12-31T23:59:59Z"}, MARK | {"closed_at": "10000-01-01T00:00:00Z"},

@@ -9,6 +9,7 @@ import pytest
 from app.errors import Poison
 from connectors.soroban import keys
 from connectors.soroban.contracts.escrow import Escrow
+from connectors.soroban.contracts.plain import RefusedKey
 from tests.support.escrow_world import escrow_xdr, invoice_contract
 
 ESCROW = Escrow()
@@ -55,8 +56,34 @@ def test_an_event_that_names_nobody_is_no_error(event: list[dict[str, Any]], dat
     assert ESCROW.named_by(event, data) == ()
 
 
-def test_the_escrow_stands_in_the_instance_whatever_the_key() -> None:
-    assert ESCROW.ledger_key(CONTRACT, "anything - at all") == keys.instance_key(CONTRACT)
+@pytest.mark.parametrize("key", ["INV_1", "a", "_", "A" * 32])
+def test_the_escrow_stands_in_the_instance_whatever_the_key(key: str) -> None:
+    assert ESCROW.ledger_key(CONTRACT, key) == keys.instance_key(CONTRACT)
+
+
+@pytest.mark.parametrize(
+    ("key", "cause"),
+    [
+        ("INV-1", "no contract can hold it"),
+        ("A" * 33, "no contract can hold it"),
+        ("-" * 128, "no contract can hold it"),
+        ("A" * 129, "it is no invoice id"),
+        ("", "it is no invoice id"),
+        ("INV 1", "it is no invoice id"),
+        ("INV_1\n", "it is no invoice id"),
+        ("1'; DROP TABLE invoices; --", "it is no invoice id"),
+        ("İNV", "it is no invoice id"),
+    ],
+)
+def test_an_invoice_that_no_contract_can_hold_is_refused_before_any_call(key: str, cause: str) -> None:
+    with pytest.raises(RefusedKey, match=cause):
+        ESCROW.ledger_key(CONTRACT, key)
+
+
+def test_what_an_sdk_leaves_out_is_null() -> None:
+    value = ESCROW.value(keys.read_contract_data(escrow_xdr(CONTRACT, 250)))
+    assert value["sme_address"] is None
+    assert value["maturity"] == "0"
 
 
 def test_the_escrow_is_read_by_name_with_amounts_as_text() -> None:

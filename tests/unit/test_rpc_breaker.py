@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.soroban.breaker import Breaker, Circuit, Endurance
+from app.circuit import Breaker, Circuit, Endurance
 
 LIMITS = Endurance(failures=3, rest_s=5.0, rest_max_s=60.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,6 +83,58 @@ def test_a_message_says_its_key_and_its_payload_or_is_bytes(topic: str) -> None:
             assert message["payload"]["schema"]["$ref"].removeprefix("./") in FILES
         if message.get("headers"):
             assert follow(message["headers"]["schema"]["$ref"])["required"]
+
+
+IDENTIFIER = re.compile(r"[\w.\-]+")
+ALLOWED = {
+    "info": {"title", "version", "description", "termsOfService", "contact", "license", "tags",
+             "externalDocs"},
+    "channel": {"address", "messages", "title", "summary", "description", "servers", "parameters", "tags",
+                "externalDocs", "bindings"},
+    "operation": {"action", "channel", "title", "summary", "description", "security", "tags", "externalDocs",
+                  "bindings", "traits", "messages", "reply"},
+    "message": {"headers", "payload", "correlationId", "contentType", "name", "title", "summary",
+                "description", "tags", "externalDocs", "bindings", "examples", "traits"},
+}  # fmt: skip
+"""The fixed fields of AsyncAPI 3.0's objects."""
+
+
+def test_every_object_has_the_form_that_asyncapi_3_gives_it() -> None:
+    assert DOCUMENT["info"].keys() <= ALLOWED["info"]
+    assert isinstance(DOCUMENT["info"]["version"], str)
+    assert DOCUMENT["components"].keys() == {"messages"}
+    for kind, objects in (
+        ("channel", DOCUMENT["channels"]),
+        ("operation", DOCUMENT["operations"]),
+        ("message", DOCUMENT["components"]["messages"]),
+    ):
+        for name, found in objects.items():
+            assert IDENTIFIER.fullmatch(name)
+            assert found.keys() <= ALLOWED[kind], name
+    for message in DOCUMENT["components"]["messages"].values():
+        assert "/" in message["contentType"]
+        assert message["bindings"].keys() == {"kafka"}
+        for part in ("headers", "payload"):
+            if part in message:  # a Multi Format Schema Object
+                assert message[part].keys() == {"schemaFormat", "schema"}
+                assert message[part]["schemaFormat"] == "application/schema+json;version=draft-2020-12"
+        if "correlationId" in message:
+            assert re.fullmatch(
+                r"\$message\.(header|payload)#(/[^/]+)+", message["correlationId"]["location"]
+            )
+    for channel in DOCUMENT["channels"].values():
+        for name, reference in channel["messages"].items():
+            assert reference == {"$ref": f"#/components/messages/{name}"}
+
+
+def test_the_consumers_contract_stands_in_both_documents() -> None:
+    described = DOCUMENT["channels"][topics.MISMATCHES]["description"]
+    for promise in ("in the order of their sequence", "always with the same ce_id", "drift.episodes"):
+        assert promise in described
+    assert "Compacted" in DOCUMENT["channels"][topics.EPISODES]["description"]
+    told = (schemas.FOLDER / "README.md").read_text(encoding="utf-8").partition("## A consumer's contract")[2]
+    for promise in ("Order per key", "Duplicates are possible, with the same id", "drift.episodes"):
+        assert promise in told.partition("\n## ")[0]
 
 
 def test_every_operation_is_of_a_channel() -> None:

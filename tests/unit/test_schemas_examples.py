@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 import schemas
 from app.detector.model import (
     ABSENT,
+    ClockReading,
     EntryAsOf,
     EntryEvent,
     EntryRead,
@@ -27,8 +28,8 @@ from app.detector.model import (
     Seeded,
     Side,
     Snapshot,
+    Unreadable,
 )
-from app.errors import Poison
 from app.ports import LOSS_CAUSES
 from app.replay import Line, Replay
 from app.rules import LoadedRule, load_rules
@@ -211,13 +212,15 @@ def test_the_chain_codec_understands_the_examples(credit: LoadedRule, name: str,
     assert list(ChainCodec([credit]).decode(arrived(f"chain-event.v1/{name}"))) == [found]
 
 
-def test_an_event_of_nobody_is_skipped_and_a_refused_entry_is_poison(credit: LoadedRule) -> None:
+def test_an_event_of_nobody_is_skipped_and_a_refused_entry_is_told_as_unreadable(credit: LoadedRule) -> None:
     codec = ChainCodec([credit])
 
     assert codec.decode(arrived("chain-event.v1/event-of-nobody")) == ()
     assert codec.skipped == {"names_no_key": 1}
-    with pytest.raises(Poison, match="could not decode"):
-        codec.decode(arrived("chain-event.v1/entry-refused"))
+    [found] = codec.decode(arrived("chain-event.v1/entry-refused"))
+    assert isinstance(found, Unreadable)
+    assert (found.rule, found.side) == ("credit-line", Side.RIGHT)
+    assert "could not be decoded" in found.detail
 
 
 def test_the_cursor_is_read_back() -> None:
@@ -267,10 +270,20 @@ READ_AT = 1_785_579_000_004_211
         ),
         ("seeded", Seeded("credit-line", Side.LEFT, READ_AT)),
         ("gap", Gap(Side.LEFT, "db", 1_785_578_761_000_000, 1_785_578_761_000_000, "truncate")),
+        ("clock", ClockReading("db", -12_000)),
+        (
+            "schema",
+            Unreadable(
+                "credit-line",
+                Side.LEFT,
+                1_785_578_761_000_000,
+                "public.credit_lines: column 'credit_limit' is missing, rule credit-line needs it",
+            ),
+        ),
     ],
 )
 def test_the_observation_codec_understands_the_examples(credit: LoadedRule, name: str, found: Input) -> None:
-    key = None if name in ("seeded", "gap") else KEY.encode()
+    key = None if name in ("seeded", "gap", "clock", "schema") else KEY.encode()
 
     assert list(ObservationCodec([credit]).decode(arrived(f"observation.v1/{name}", key=key))) == [found]
 

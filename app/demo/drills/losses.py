@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Final
 
 import asyncpg
@@ -13,6 +11,8 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from app.demo.credit_contract import borrower_address
+from app.demo.drills.planted import Drill, Planted, is_declared, read_sql
+from app.demo.drills.sources import backup_restored, clocks_apart, column_dropped
 from app.demo.drills.stage import RULE, Stage
 from app.demo.lines import Line, Row
 from app.demo.rows import arguments
@@ -29,23 +29,6 @@ _FROZEN_S: Final = 15.0
 _KEPT_LEDGERS: Final = 5
 _BEHIND_LEDGERS: Final = 20
 _STALE_S: Final = 6.0
-
-
-@dataclass(frozen=True, slots=True)
-class Planted:
-    """What a drill did. `causes`: the incidents that must declare it, none where nothing was lost;
-    `drifting`: the keys that must be found and stay open; `problems`: what the drill itself saw go wrong."""
-
-    causes: frozenset[str] = frozenset()
-    drifting: frozenset[str] = frozenset()
-    problems: list[str] = field(default_factory=list)
-
-
-Drill = Callable[[Stage], Awaitable[Planted]]
-
-
-def _sql(name: str) -> str:
-    return (files("app.demo.drills") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
 async def records_deleted(stage: Stage) -> Planted:
@@ -70,9 +53,9 @@ async def truncate(stage: Stage) -> Planted:
     victims = [stage.take() for _ in range(3)]
     addresses = [victim.address for victim in victims]
     async with stage.connection.transaction():
-        await stage.connection.execute(_sql("truncate"))
-        await stage.connection.execute(_sql("restore"), addresses)
-        at = micros_of(await stage.connection.fetchval(_sql("now")))
+        await stage.connection.execute(read_sql("truncate"))
+        await stage.connection.execute(read_sql("restore"), addresses)
+        at = micros_of(await stage.connection.fetchval(read_sql("now")))
     for victim in victims:
         victim.rows.add(at, None)
     return Planted(frozenset({"truncate"}), frozenset(addresses))
@@ -83,9 +66,9 @@ async def slot_dropped(stage: Stage) -> Planted:
     one."""
     spoilt, deleted = stage.take(), stage.take()
     for _ in range(100):
-        await stage.connection.execute(_sql("free_slot"), stage.settings.slot)
+        await stage.connection.execute(read_sql("free_slot"), stage.settings.slot)
         with suppress(asyncpg.ObjectInUseError):
-            await stage.connection.execute(_sql("drop_slot"), stage.settings.slot)
+            await stage.connection.execute(read_sql("drop_slot"), stage.settings.slot)
             break
         await stage.clock.sleep(0.02)
     else:
@@ -105,7 +88,7 @@ async def poller_beyond_retention(stage: Stage) -> Planted:
         stage.change_entry(victim)
         await stage.clock.sleep(_FROZEN_S)
         trouble.replicas = (Replica(kept=_KEPT_LEDGERS),)
-    await stage.until("the gap", lambda: _is_declared(stage, "retention"))
+    await stage.until("the gap", lambda: is_declared(stage, "retention"))
     trouble.replicas = ()
     return Planted(frozenset({"retention"}), frozenset({victim.address}))
 
@@ -132,8 +115,8 @@ async def alter_type(stage: Stage) -> Planted:
     """ALTER TYPE rounds the amounts of every row, and no change tells of it; then a few rows are touched."""
     await stage.pause_load()
     async with stage.connection.transaction():
-        await stage.connection.execute(_sql("alter_type"))
-        at = micros_of(await stage.connection.fetchval(_sql("now")))
+        await stage.connection.execute(read_sql("alter_type"))
+        at = micros_of(await stage.connection.fetchval(read_sql("now")))
     drifting = set()
     for borrower in stage.world.borrowers:
         row = borrower.rows.at(at)
@@ -169,7 +152,7 @@ async def copy_restart(stage: Stage) -> Planted:
     opened = [event for event in stage.events if event.key in addresses and event.transition == "opened"]
     if len(opened) != COPIED or any(_since_us(event.value) < started for event in opened):
         found.problems.append(f"{len(opened)} episodes of {COPIED} rows")
-    await stage.connection.execute(_sql("delete_copied"), _FIRST_ID)
+    await stage.connection.execute(read_sql("delete_copied"), _FIRST_ID)
     await stage.until("their end", lambda: not addresses & stage.open_keys(), 300.0)
     return found
 
@@ -192,10 +175,6 @@ async def _has_taken(stage: Stage, count: float) -> bool:
     return await stage.taken_in() >= count
 
 
-def _is_declared(stage: Stage, cause: str) -> bool:
-    return any(incident["cause"] == cause for incident in stage.status.incidents.values())
-
-
 def _since_us(value: Mapping[str, object]) -> int:
     return parse_time(str(value["since"]))
 
@@ -207,13 +186,9 @@ DRILLS: Final[Mapping[str, Drill]] = {
     "poller_beyond_retention": poller_beyond_retention,
     "stale_rpc": stale_rpc,
     "copy_restart": copy_restart,
+    "clocks_apart": clocks_apart,
+    "column_dropped": column_dropped,
+    "backup_restored": backup_restored,
     "alter_type": alter_type,
 }
-"""In the order in which `all` plays them; the last ones change the table for good."""
-
-NOT_AVAILABLE: Final[Mapping[str, str]] = {
-    "column_dropped": "a column that is gone is no incident of its own yet: its records become dead letters",
-    "backup_restored": "no older backup is restored here yet",
-    "clocks_apart": "clocks further apart than `skew` do not make a rule blind yet",
-}
-"""Drills that are promised and not built."""
+"""In the order in which `all` plays them; the last one changes the table for good."""

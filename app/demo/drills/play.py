@@ -8,14 +8,15 @@ from typing import Any, Final
 
 from app.clock import Clock
 from app.demo.drills.held import find_discrepancies
-from app.demo.drills.losses import DRILLS, NOT_AVAILABLE, Drill, Planted
+from app.demo.drills.losses import DRILLS
+from app.demo.drills.planted import Drill, Planted
 from app.demo.drills.stage import Stage
 from app.demo.system import System, SystemOptions
 from app.demo.truth import Window
 from app.demo.world import SECOND_US
 from app.errors import DriftwatchError, Fatal
 
-NAMES: Final = (*DRILLS, *NOT_AVAILABLE)
+NAMES: Final = tuple(DRILLS)
 _WARM_UP_S: Final = 6.0
 _SHOWN: Final = 5
 Say = Callable[[str], None]

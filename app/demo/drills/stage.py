@@ -15,13 +15,13 @@ from pydantic import SecretStr
 
 from app.clock import Clock
 from app.demo.chain import DemoChain
+from app.demo.credit import CreditScenario
 from app.demo.credit_contract import borrower_address
 from app.demo.lines import Row
 from app.demo.load import Load, Submitted
 from app.demo.rows import Lane, create_table, insert_rows
 from app.demo.score import Period, score
 from app.demo.system import NETWORK, PARTITIONS, System
-from app.demo.truth import find_violations
 from app.demo.world import SECOND_US, Borrower, World, WorldShape
 from app.errors import Fatal
 from app.partitioning import partition_of
@@ -110,7 +110,7 @@ class Stage:
         connections = [await asyncpg.connect(self.system.database) for _ in range(_LANES)]
         try:
             lanes = [Lane(connection, self.clock) for connection in connections]
-            load = Load(self.world, self.system.chain, lanes, self.clock, 1)
+            load = Load(CreditScenario(self.world), self.system.chain, lanes, self.clock, 1)
             await self._make_early_world(connections[0], self.system.chain)
             async with load.going_on():
                 yield load
@@ -268,6 +268,6 @@ class Stage:
         return {
             borrower.address
             for borrower in self.world.borrowers
-            for each in find_violations(borrower.rows, borrower.entries, window)
+            for each in borrower.violations(window)
             if each.from_us < old and each.until_us > now
         }

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from app.errors import Fatal
+from app.rules import RightMapping
 from connectors.soroban.contracts.credit import CreditLine
+from connectors.soroban.contracts.custom import load_decoder
 from connectors.soroban.contracts.escrow import Escrow
 from connectors.soroban.keys import ContractData
 from connectors.soroban.scval import Decoded
@@ -16,7 +18,8 @@ class ContractDecoder(Protocol):
     """What one kind of ledger entry of a contract is: who it is about, where it stands, what it says.
 
     `named_by`: the rule keys whose entry an event may have changed, none for an event that names nobody;
-    never raises. `ledger_key`: where the entry of a key stands; `Poison` for a key that can have none.
+    never raises. `ledger_key`: where the entry of a key stands; `Poison` for a key that can have none,
+    `RefusedKey` for one that must be told as an error of its own.
     `value`: the entry by field name, amounts as decimal strings; `Poison` for an entry of another shape.
     """
 
@@ -51,5 +54,11 @@ def decoder_of(entry: str) -> ContractDecoder:
     found = DECODERS.get(entry)
     if found is None:
         known = ", ".join(sorted(DECODERS))
-        raise Fatal("looking up the decoder of", entry, "there is none", f"right.entry may be: {known}")
+        hint = f"right.entry may be: {known}; or name a file of your own in right.decoder"
+        raise Fatal("looking up the decoder of", entry, "there is none", hint)
     return found
+
+
+def decoder_for(right: RightMapping) -> ContractDecoder:
+    """The decoder of a rule's right side: the user's file where it names one, else one of ours."""
+    return decoder_of(right.entry) if right.decoder is None else load_decoder(right.decoder, right.entry)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from app.errors import Poison
 from connectors.soroban import keys
-from connectors.soroban.contracts.plain import name_of, plain
+from connectors.soroban.contracts.plain import name_of, plain, symbol_of
 from connectors.soroban.keys import ContractData
 from connectors.soroban.scval import Decoded, field_of, integer_of
 
@@ -34,11 +34,11 @@ class CreditLine:
 
     def named_by(self, topics: Sequence[Decoded], data: Decoded) -> tuple[str, ...]:
         """The borrower in the payload's map, in its tuple, or in the second topic of the older generation."""
-        name = _symbol(topics, 0)
+        name = symbol_of(topics, 0)
         if name not in _FAMILY:
             return ()
         borrower = _key_of(field_of(data, "borrower"))
-        if borrower is None and name == "credit" and _symbol(topics, 1) in _TUPLES:
+        if borrower is None and name == "credit" and symbol_of(topics, 1) in _TUPLES:
             borrower = _key_of((data.get("vec") or [None])[0])
         if borrower is None and len(topics) > 1:
             borrower = _key_of(topics[1])
@@ -81,11 +81,6 @@ class CreditLine:
         if not isinstance(borrower, str):
             raise Poison("decoding", f"CreditLineBorrowerById of {found.contract}", "it is no address")
         return borrower
-
-
-def _symbol(topics: Sequence[Decoded], place: int) -> str | None:
-    found = topics[place].get("symbol") if place < len(topics) else None
-    return found if isinstance(found, str) else None
 
 
 def _key_of(value: Decoded | None) -> str | None:

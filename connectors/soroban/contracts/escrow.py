@@ -5,12 +5,13 @@ Layouts: Liquifact/Liquifact-contracts, `escrow` (lib.rs).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from app.errors import Poison
 from connectors.soroban import keys
-from connectors.soroban.contracts.plain import name_of, plain
+from connectors.soroban.contracts.plain import RefusedKey, name_of, plain
 from connectors.soroban.keys import ContractData
 from connectors.soroban.scval import Decoded, field_of
 
@@ -44,13 +45,20 @@ _BY_DATA: Final = frozenset(
     {"escrow_initialized", "collateral_recorded_evt", "treasury_dust_swept", "registry_ref_rebound"}
 )
 _REQUIRED: Final = ("funded_amount", "funding_target", "amount", "status")
+_OTHERS: Final = ("admin", "invoice_id", "maturity", "sme_address", "yield_bps")
 _ESCROW: Final[Decoded] = {"vec": [{"symbol": "Escrow"}]}
+
+
+_INVOICE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_HELD: Final = re.compile(r"[A-Za-z0-9_]{1,32}")
+"""The ids that a contract can hold: it keeps them as symbols."""
+_NO_ID: Final = "it is no invoice id: 1 to 128 of A-Z a-z 0-9 _ -"
 
 
 class Escrow:
     """The entry `escrow`: the map under `vec[sym:Escrow]` in the instance storage of the contract, whatever
-    the rule's key: the contract holds one escrow, and a mapping says whose it is. Parts that a newer SDK
-    leaves out are missing from the value."""
+    the rule's key: the contract holds one escrow, and a mapping says whose it is. Parts that
+    an SDK from 28 on leaves out because they are empty are null, as those before it write them."""
 
     entry: Final = "escrow"
     topics: Final = frozenset({*_BY_TOPIC, *_BY_DATA})
@@ -68,7 +76,12 @@ class Escrow:
         return (found,) if isinstance(found, str) else ()
 
     def ledger_key(self, contract: str, key: str) -> str:
-        """The ledger key of the contract's instance; `Poison` for a contract id that is none."""
+        """The ledger key of the contract's instance; `RefusedKey` for an invoice that no contract can hold,
+        `Poison` for a contract id that is none."""
+        if not _HELD.fullmatch(key):
+            is_id = _INVOICE.fullmatch(key) is not None
+            cause = "no contract can hold it: a symbol has at most 32 of A-Z a-z 0-9 _"
+            raise RefusedKey("reading the escrow of", repr(key[:160]), cause if is_id else _NO_ID)
         return keys.instance_key(contract)
 
     def value(self, found: ContractData) -> dict[str, Any]:
@@ -83,4 +96,4 @@ class Escrow:
         if missing:
             raise Poison("decoding", f"{self.entry} of {found.contract}", f"without {', '.join(missing)}")
         value["status"] = name_of(value["status"], STATUSES)
-        return value
+        return dict.fromkeys(_OTHERS) | value

@@ -1,4 +1,4 @@
-"""When a node is worth asking: a circuit that opens after failures and is tried again after a while."""
+"""When something remote is worth calling: a circuit that opens after failures and is tried again later."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Circuit(StrEnum):
-    """`closed`: it is asked; `open`: it is left alone; `half_open`: one call tries whether it is back."""
+    """`closed`: it is called; `open`: it is left alone; `half_open`: one call tries whether it is back."""
 
     CLOSED = "closed"
     HALF_OPEN = "half_open"
@@ -17,7 +17,7 @@ class Circuit(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Endurance:
     """How many failures in a row open a circuit, and for how long: `rest_s` at first, twice as long each
-    time that the trial fails too. A time that the node names holds instead, up to `rest_max_s`."""
+    time that the trial fails too. A time that it names itself holds instead, up to `rest_max_s`."""
 
     failures: int = 3
     rest_s: float = 5.0
@@ -25,7 +25,7 @@ class Endurance:
 
 
 class Breaker:
-    """One node's circuit. Times are those of a monotonic clock, in seconds."""
+    """One circuit. Times are those of a monotonic clock, in seconds."""
 
     def __init__(self, endurance: Endurance = Endurance()) -> None:
         self._endurance = endurance
@@ -39,7 +39,7 @@ class Breaker:
         return Circuit.OPEN if now_s < self._until else Circuit.HALF_OPEN
 
     def rests_s(self, now_s: float) -> float:
-        """How long it is still left alone; 0 for one that may be asked."""
+        """How long it is still left alone; 0 for one that may be called."""
         return 0.0 if self._until is None else max(0.0, self._until - now_s)
 
     def succeed(self) -> None:

@@ -1,0 +1,1 @@
+DELETE FROM public.invoices WHERE id = $1 RETURNING clock_timestamp()

@@ -1,0 +1,1 @@
+UPDATE public.invoices SET updated_at = now() WHERE id = $1

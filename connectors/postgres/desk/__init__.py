@@ -1,0 +1,1 @@
+"""Schema recon: what the desk keeps, read and written."""

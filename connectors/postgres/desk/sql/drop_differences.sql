@@ -1,0 +1,1 @@
+DELETE FROM recon.differences WHERE episode = ANY($1::text[])

@@ -1,0 +1,1 @@
+SELECT topic, partition, next_offset, told_offset FROM recon.positions

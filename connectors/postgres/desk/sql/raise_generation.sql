@@ -1,0 +1,1 @@
+UPDATE recon.recorder SET generation = generation + 1

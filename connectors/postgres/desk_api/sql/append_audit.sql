@@ -1,0 +1,1 @@
+SELECT recon.append_audit($1, $2, $3, $4, $5);

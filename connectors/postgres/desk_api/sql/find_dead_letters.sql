@@ -1,0 +1,1 @@
+SELECT * FROM recon.dead_letters WHERE id = ANY ($2) AND ($1::text[] IS NULL OR rule = ANY ($1));

@@ -1,0 +1,1 @@
+SELECT * FROM recon.api_keys WHERE id = $1;

@@ -1,0 +1,1 @@
+SELECT * FROM recon.api_keys ORDER BY created_at, id;

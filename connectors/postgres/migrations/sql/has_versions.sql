@@ -1,0 +1,1 @@
+SELECT to_regclass('recon.alembic_version') IS NOT NULL;

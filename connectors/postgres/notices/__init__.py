@@ -1,0 +1,1 @@
+"""The notifier's outbox in schema recon: what targets are to be told, and what could not be told."""

@@ -1,0 +1,1 @@
+select count(distinct lane) from recon.notices where target = $1 and rule = $2 and state = 'held' and created_at < $3;

@@ -1,0 +1,1 @@
+select distinct target, episode from recon.notices where episode = any ($1::text[]);
