@@ -17,6 +17,7 @@ from app.demo.rpc.config import NodeConfig
 from app.demo.scenario import Setting
 from app.demo.truth import Window
 from app.native.child import free_port
+from app.native.postgres import NativePostgres
 from app.native.stack import NativeStack
 from app.native.supervisor import Service, Supervisor
 from app.rules.document import parse_yaml
@@ -55,13 +56,15 @@ class System:
         self.options, self.clock = options, clock
         self._stack = AsyncExitStack()
         self.kafka = self.database = ""
+        self.postgres: NativePostgres | None = None
+        """None where the database is somebody else's."""
 
     async def __aenter__(self) -> System:
         async with AsyncExitStack() as stack:
             native = await stack.enter_async_context(
                 NativeStack(self.options.folder / "services", self.clock)
             )
-            self.kafka, self.database = native.kafka, native.database
+            self.kafka, self.database, self.postgres = native.kafka, native.database, native.postgres
             chain = self.options.setting.open_chain(NETWORK, self.clock, NodeConfig(retention=LEDGERS_KEPT))
             self.chain = await stack.enter_async_context(chain)
             self.ports = {name: free_port() for name in PROCESSES}

@@ -28,7 +28,6 @@ class Suspects:
         self.rule, self.keys, self.mode = rule, keys, mode
         self.waiting: dict[str, int | None] = {}
         self.answering: set[str] = set()
-        self.is_storm = False
 
     def find_confirmation(self, state: KeyState) -> tuple[str, int]:
         """(how, through): a stretch of the key that begins by `through` may be told, and counts as confirmed
@@ -37,8 +36,7 @@ class Suspects:
         if self.mode != LIVE:
             return self.mode, INFINITY
         if suspect is None:
-            self.is_storm = len(self.waiting) >= MOST
-            return (STORM, INFINITY) if self.is_storm else (LIVE, -INFINITY)
+            return (STORM, INFINITY) if len(self.waiting) >= MOST else (LIVE, -INFINITY)
         if suspect.is_timed_out:
             return TIMEOUT, INFINITY
         return LIVE, suspect.confirmed_through

@@ -111,9 +111,37 @@ class NativePostgres:
 
     async def restart(self) -> None:
         """A fast shutdown and a new start on the same data, port and settings."""
+        await self._stop()
+        await self._start_again()
+
+    async def back_up(self) -> None:
+        """Keep a copy of all data, made while the server is down for a moment."""
+        folder = await self._stop()
+        await self._copy(folder / "data", folder / "backup")
+        await self._start_again()
+
+    async def restore(self) -> None:
+        """Go back to the copy: rows, log and replication slots are as they were when it was made."""
+        folder = await self._stop()
+        await asyncio.to_thread(shutil.rmtree, folder / "data")
+        await self._copy(folder / "backup", folder / "data")
+        await self._start_again()
+
+    async def _copy(self, source: Path, target: Path) -> None:
+        """Owners and modes too."""
+        copying = await asyncio.create_subprocess_exec("cp", "-a", str(source), str(target))
+        if await copying.wait() != 0:
+            raise Fatal("copying", str(source), "cp failed", "is the disk full?")
+
+    async def _stop(self) -> Path:
         if self._child is None or self._folder is None:
             raise RuntimeError("not running")
         await self._child.stop(how=signal.SIGINT)
+        return self._folder
+
+    async def _start_again(self) -> None:
+        if self._folder is None:
+            raise RuntimeError("never started")
         log = self._folder / "postgres.log"
         command = [f"{find_binaries()}/postgres", "-D", str(self._folder / "data")]
         self._child = await Child.start("postgres", command, log, user=_unprivileged_user())

@@ -111,6 +111,9 @@ class WorkerMetrics:
             "The left side's clock less the right one's, as far as it is certain",
             labels=["rule"],
         )
+        suspects = GaugeMetricFamily(
+            "driftwatch_suspects", "Drift that waits for a live read of both sides", labels=["rule"]
+        )
         blind = GaugeMetricFamily("driftwatch_blind", "1 while nothing is judged", labels=["rule", "cause"])
         doubted = GaugeMetricFamily(
             "driftwatch_unverifiable", "1 while a side cannot be trusted", labels=["rule", "cause"]
@@ -121,6 +124,7 @@ class WorkerMetrics:
             of_rule = [held.detector for held in mine]
             keys.add_metric([rule], sum(held.keys for held in mine))
             unknown.add_metric([rule], sum(each.detector.count_unverifiable(each.keys) for each in mine))
+            suspects.add_metric([rule], sum(len(each.suspects.waiting) for each in of_rule))
             offsets = [each.trust.clocks.offset_us for each in of_rule]
             known = [each for each in offsets if each is not None]
             if known:
@@ -145,6 +149,7 @@ class WorkerMetrics:
         yield keys
         yield unknown
         yield offset
+        yield suspects
         yield blind
         yield doubted
 

@@ -34,6 +34,7 @@ class StatusView:
         self._partitions = settings.partitions
         self._runs: dict[str, dict[str, Any]] = {}
         self._verified: dict[tuple[str, int], int | None] = {}
+        self._states: dict[tuple[str, int], tuple[str, str | None]] = {}
         self._open: dict[str, dict[str, Any]] = {}
         self._repairs: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self.incidents: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
@@ -89,6 +90,10 @@ class StatusView:
         known = [at for at in found if at is not None]
         return min(known) if len(known) == self._partitions else None
 
+    def states(self, rule: str) -> set[tuple[str, str | None]]:
+        """What the partitions say of the rule: (state, cause)."""
+        return {said for (of, _), said in self._states.items() if of == rule}
+
     def count_repaired(self, rule: str, since: int, through: int) -> int:
         """How many as-of reads of [since, through] (µs) proved that input of a key had been lost."""
         return sum(of == rule and since <= at <= through for of, at in self._repairs.values())
@@ -119,6 +124,7 @@ class StatusView:
                 verified = value["verified_through"]
                 at = None if verified is None else microseconds(verified)
                 self._verified[value["rule"], value["partition"]] = at
+                self._states[value["rule"], value["partition"]] = (value["state"], value.get("cause"))
 
     def _see_incident(self, key: str, value: dict[str, Any] | None) -> None:
         _keep(self._open, key, value if value is not None and value["state"] == "open" else None)

@@ -17,7 +17,7 @@ from app.clock import Clock
 from app.demo.chain import DemoChain
 from app.demo.credit import CreditScenario
 from app.demo.credit_contract import borrower_address
-from app.demo.lines import Row
+from app.demo.lines import Line, Row
 from app.demo.load import Load, Submitted
 from app.demo.rows import Lane, create_table, insert_rows
 from app.demo.score import Period, score
@@ -36,6 +36,26 @@ RULE: Final = "credit-line"
 _LANES: Final = 4
 _RESERVED: Final = 60
 _WITHIN_S: Final = 90.0
+
+
+class WanderingClock:
+    """The contract, its network's clock `ahead_us` of ours. Ledgers close in order: once the clock is set
+    back, none closes until the time has come past the last one."""
+
+    def __init__(self, chain: DemoChain) -> None:
+        self.chain, self.ahead_us = chain, 0
+        self._closed_us = self._number = 0
+
+    def write(self, key: str, line: Line, event: str | None) -> None:
+        """With the next ledger that closes."""
+        self.chain.write(key, line, event)
+
+    def close(self, at_us: int) -> int:
+        """The next ledger's number, or the last one's where none may close yet."""
+        told_us = at_us + self.ahead_us
+        if told_us > self._closed_us:
+            self._closed_us, self._number = told_us, self.chain.close(told_us)
+        return self._number
 
 
 class Stage:
@@ -72,7 +92,7 @@ class Stage:
         async with AsyncExitStack() as stack:
             system = await stack.enter_async_context(self.system)
             self.connection = await asyncpg.connect(system.database)
-            stack.push_async_callback(self._close_connections, [self.connection])
+            stack.push_async_callback(self._close_own)
             self.load = await stack.enter_async_context(self._world_running())
             system.supervisor.environment |= {"RECONCILIATION_INTERVAL_MS": "0"}
             await system.start_pipeline(self.says)
@@ -108,14 +128,15 @@ class Stage:
     @asynccontextmanager
     async def _world_running(self) -> AsyncIterator[Load]:
         connections = [await asyncpg.connect(self.system.database) for _ in range(_LANES)]
+        lanes = [Lane(connection, self.clock) for connection in connections]
+        self.contract = WanderingClock(self.system.chain)
         try:
-            lanes = [Lane(connection, self.clock) for connection in connections]
-            load = Load(CreditScenario(self.world), self.system.chain, lanes, self.clock, 1)
+            load = Load(CreditScenario(self.world), self.contract, lanes, self.clock, 1)
             await self._make_early_world(connections[0], self.system.chain)
             async with load.going_on():
                 yield load
         finally:
-            await self._close_connections(connections)
+            await self._close_connections(lane.connection for lane in lanes)
 
     async def _make_early_world(self, connection: asyncpg.Connection, chain: DemoChain) -> None:
         await create_table(connection)
@@ -134,6 +155,16 @@ class Stage:
         for connection in connections:
             with suppress(asyncpg.PostgresError, OSError):
                 await connection.close()
+
+    async def _close_own(self) -> None:
+        await self._close_connections([self.connection])
+
+    async def reconnect(self) -> None:
+        """After the database was away: every connection anew."""
+        await self._close_connections([self.connection, *(lane.connection for lane in self.load.lanes)])
+        for lane in self.load.lanes:
+            lane.connection = await asyncpg.connect(self.system.database)
+        self.connection = await asyncpg.connect(self.system.database)
 
     async def _collect(self, feed: Any) -> None:
         async for mismatch in feed:

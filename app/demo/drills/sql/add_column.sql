@@ -1,0 +1,1 @@
+ALTER TABLE credit_lines ADD COLUMN interest_rate_bps integer

@@ -1,0 +1,1 @@
+ALTER TABLE credit_lines DROP COLUMN interest_rate_bps

@@ -1,0 +1,1 @@
+ALTER TABLE credit_lines RENAME COLUMN status TO state
