@@ -77,6 +77,8 @@ class Detector:
         self._teller = Teller(rule, confirmed)
         self.suspects = Suspects(rule, self.keys, confirmed)
         self._judge = Judge(self._teller, self.keys, self._schedule, self.suspects, log)
+        self.ends_at = INFINITY
+        """From here on another version of the rule judges."""
         self._before = rule.window.lead_us + rule.window.skew_us
         self._after = rule.window.lag_us + rule.window.skew_us
 
@@ -124,7 +126,7 @@ class Detector:
     def _judge_due(self, effects: list[Effect]) -> None:
         if self.trust.is_blind:
             return
-        through = min(self.left.at, self.right.at - self._before)
+        through = min(self.left.at, self.right.at - self._before, self.ends_at - 1)
         if through > self.verified_through:
             self.verified_through = through
             if self._schedule.has_due(through):
@@ -137,6 +139,27 @@ class Detector:
         self._teller.decided = (self.verified_through, self.left.at, self.right.at)
         for key in sorted(keys):
             self._judge.judge(key, self.verified_through, effects)
+
+    # ---- versions of a rule
+
+    def begin(self, at: int) -> None:
+        """Judge nothing before `at`: another version of the rule does. Before the first input."""
+        self._judge.begins_at = at
+        self.verified_through = max(self.verified_through, at - 1)
+
+    @property
+    def is_over(self) -> bool:
+        """Is everything judged that this version is to judge (`ends_at`)?"""
+        return self.verified_through >= self.ends_at - 1
+
+    def end(self, keys: Iterable[str]) -> list[Effect]:
+        """Resolve what is open at `ends_at`, where another version takes over, and forget every episode of
+        `keys`; suspects are left to the other version."""
+        self._teller.decided = (self.verified_through, self.left.at, self.right.at)
+        effects: list[Effect] = []
+        for key in sorted(keys):
+            self._judge.end(key, self.ends_at, effects)
+        return effects
 
     def control(self, record: Control) -> list[Effect]:
         """A seed that finished, a declared loss of input, a mute, or what is known of clocks and forms."""
@@ -269,8 +292,8 @@ class Detector:
         self.right.restore(right)
         self.mutes = [Mute(*mute) for mute in mutes]  # type: ignore[misc]
         self._judge.comparison.exemptions += self.mutes
-        through = min(self.left.at, self.right.at - self._before)
-        self.verified_through = held_at if isinstance(held_at, int) else through
+        through = min(self.left.at, self.right.at - self._before, self.ends_at - 1)
+        self.verified_through = held_at if isinstance(held_at, int) else max(self.verified_through, through)
         self._note_losses()
 
     @property

@@ -112,6 +112,13 @@ class Teller:
         record.state, record.until = "resolved", segment.start
         return self._tell(key, record, "resolved", segment, [])
 
+    def end(self, key: str, record: EpisodeRecord, segment: Segment) -> Transition:
+        """The rule's version ends while the episode is open."""
+        record.state, record.until = "resolved", segment.start
+        told = self._tell(key, record, "resolved", segment, [])
+        told.value["cause"] = "rule_changed"
+        return told
+
     def _tell(
         self,
         key: str,

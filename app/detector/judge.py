@@ -47,6 +47,8 @@ class Judge:
         self.comparison = Comparison(teller.rule)
         self.one_sided = UnknownKeys()
         """Keys of which a side is unknown for want of a seed: looked at again once it is seeded."""
+        self.begins_at = -INFINITY
+        """Nothing before it is judged."""
         self._buried: list[tuple[str, int]] = []
 
     def judge(self, key: str, through: int, effects: list[Effect]) -> None:
@@ -60,7 +62,7 @@ class Judge:
             self._settle_reads(key, state, effects)
             if state.right is not None:
                 end = min(end, find_unsettled(state.right) - self.comparison.before)
-        judged = _judged_through(state)
+        judged = max(_judged_through(state), self.begins_at)
         if end <= judged:
             self.schedule.put(key, max(judged, through + 1))
             return
@@ -92,6 +94,23 @@ class Judge:
                 last = self._sides(key, state)[side is Side.RIGHT][-1]
                 if last[2] == UNKNOWN and last[0] == start:
                     self.log.pieces[key, side, start] = INFINITY
+
+    def end(self, key: str, at: int, effects: list[Effect]) -> None:
+        """The rule's version ends: an open episode resolves, and nothing is kept of it."""
+        state = self.keys.find(key)
+        if state is None or (state.record is None and state.suspect is None):
+            return
+        if state.suspect is not None:
+            self.suspects.clear(key, state)
+        if state.record is not None:
+            if state.record.state == "open":
+                left, right = (_in_force(pieces, at) for pieces in self._sides(key, state))
+                effects.append(self.teller.end(key, state.record, Segment(at, at + 1, OK, 0, left, right)))
+                self.keys.count("resolved")
+            state.record = None
+            effects.append(EpisodeForgotten(self.rule.id, key))
+        self.keys.open.pop(key, None)
+        self.keys.changed.records.add(key)
 
     def delete_buried(self) -> list[Effect]:
         """Delete the records whose horizons have become durable since they were buried."""
@@ -338,6 +357,15 @@ class Judge:
         if self.keys.left.unheard[-1].value != ABSENT or self.keys.right.unheard[-1].value != ABSENT:
             return False
         return state.right is None or state.right.versions[-1].value == ABSENT
+
+
+def _in_force(pieces: Sequence[Piece], at: int) -> Piece:
+    """The piece at an instant; the first one where that is forgotten."""
+    found = pieces[0]
+    for piece in pieces:
+        if piece[0] <= at:
+            found = piece
+    return found
 
 
 def _next_move(row: RowState, through: int) -> int:

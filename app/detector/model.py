@@ -309,8 +309,20 @@ class Upgraded(NamedTuple):
     at: int
 
 
+class Activation(NamedTuple):
+    """From the event time `effective` on the rule is judged by another version, or, where `document` is None,
+    not at all. `document` is the whole rule, checked already; `digest` that of its content."""
+
+    rule: str
+    version: int
+    digest: str
+    effective: int
+    document: str | None
+    path: str = ""
+
+
 Control: TypeAlias = Seeded | Gap | Mute | ClockReading | Unreadable | Upgraded
-Input: TypeAlias = Observation | Mark | Control
+Input: TypeAlias = Observation | Mark | Control | Activation
 
 # ---- effects
 

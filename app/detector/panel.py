@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from app.detector.detector import Detector
 from app.detector.model import (
+    Activation,
     ClockReading,
     Effect,
     Gap,
@@ -26,7 +27,10 @@ class Panel:
         self.detectors: Mapping[str, Detector] = {detector.rule.id: detector for detector in detectors}
 
     def take(self, message: Input) -> list[Effect]:
-        """Feed one input; the effects in order."""
+        """Feed one input; the effects in order. The rules stay those that were given: an activation changes
+        nothing."""
+        if type(message) is Activation:
+            return []
         if type(message) is Mark:
             fed = [detector for detector in self.detectors.values() if _is_fed(detector, message)]
             if len(fed) == 1:

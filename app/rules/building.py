@@ -73,6 +73,7 @@ def build(document: Document) -> LoadedRule | None:
         document.file,
         _digest(stated, document.file),
         _settings(stated),
+        json.dumps(stated, ensure_ascii=False, separators=(",", ":")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -51,6 +52,18 @@ def inspect_rules(
     if not paths:
         problems.append(Problem("(none)", "", "no rule file is given", "at least one"))
     return tuple(loaded), tuple(problems)
+
+
+def load_document(document: str, path: str) -> LoadedRule:
+    """A rule from its `LoadedRule.document`; `path` is where its file stood. Raises `Fatal` with all
+    problems."""
+    read = Document(path, json.loads(document))
+    validate_form(read)
+    rule = build(read)
+    if rule is None:
+        listed = "\n  ".join(str(problem) for problem in read.problems)
+        raise Fatal("loading", f"the rule in force from {path}", listed, "")
+    return rule
 
 
 def _compile(

@@ -86,7 +86,8 @@ class RuleSettings:
 
 @dataclass(frozen=True, slots=True)
 class LoadedRule:
-    """A rule that was read, checked and compiled. `digest`: sha256 of the effective rule, in hex."""
+    """A rule that was read, checked and compiled. `digest`: sha256 of the effective rule, in hex. `document`:
+    the whole rule with the environment filled in, as JSON (`load_document` reads it again)."""
 
     rule: Rule
     left: LeftMapping
@@ -94,6 +95,7 @@ class LoadedRule:
     path: str
     digest: str
     settings: RuleSettings = RuleSettings()
+    document: str = field(default="", repr=False, compare=False)
 
 
 def compile_read(

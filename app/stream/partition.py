@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, assert_never
 
 from app.detector.model import (
+    Activation,
     Blind,
     ClockReading,
     Confirm,
@@ -33,6 +34,7 @@ from app.stream.state import (
     encode_partition,
     is_settled,
 )
+from app.stream.versions import Feed, RuleVersions
 from app.stream.work import Batch, Message, Outcome, Part, RecordFailed, Rows
 from schemas import topics
 
@@ -49,6 +51,16 @@ class Published(NamedTuple):
     polled_s: float
 
 
+def _fed_by(item: Mark | Gap | ClockReading, rules: Mapping[str, RulePartition]) -> list[RulePartition]:
+    """The rules whose side this source feeds."""
+    found = []
+    for held in rules.values():
+        source = held.rule.left_source if item.side is Side.LEFT else held.rule.right_source
+        if source is None or item.source is None or source == item.source:
+            found.append(held)
+    return found
+
+
 class DriftPartition:
     """A `PartitionWork`: all rules over one partition.
 
@@ -57,7 +69,6 @@ class DriftPartition:
 
     def __init__(self, plan: WorkerPlan, partition: int, parts: Mapping[str, Part]) -> None:
         self.plan, self.partition, self.parts = plan, partition, parts
-        self.rules: dict[str, RulePartition] = {}
         self.offsets: dict[str, int] = {}
         self.changes_topic = plan.names.of(topics.DB_CHANGES)
         self.is_parked = False
@@ -66,28 +77,36 @@ class DriftPartition:
 
     def close(self) -> None:
         """The partition is not ours any more."""
-        for rule_id in self.rules:
-            self.plan.metrics.retire(rule_id, self.partition)
+        for rule in self.plan.rules:
+            self.plan.metrics.retire(rule.rule.id, self.partition)
 
     # ---- recovery
 
     def _restore(self) -> None:
         """All detectors as the rows say."""
         self.close()
-        self.rules = {held.rule.id: RulePartition(self.plan, held, self.parts) for held in self.plan.rules}
+        self.versions = RuleVersions(self.plan, self.partition, self.parts)
         self.offsets = {}
         self._restore_partition()
         self._restore_keys()
-        for rule_id, held in self.rules.items():
-            self.plan.metrics.held[rule_id, self.partition] = held
+        self._show()
+
+    @property
+    def rules(self) -> Mapping[str, RulePartition]:
+        """All versions of all rules that judge here, by slot."""
+        return self.versions.held
+
+    def _show(self) -> None:
+        for held in self.versions.in_force():
+            self.plan.metrics.held[held.rule.id, self.partition] = held
 
     def _restore_partition(self) -> None:
         stored = self.parts[EPISODES].get(partition_key(self.partition))
         if stored is not None:
             states, self.offsets = decode_partition(stored)
-            for rule_id, state in states.items():
-                if rule_id in self.rules:
-                    self.rules[rule_id].detector.restore_partition(state)
+            for slot, state in states.items():
+                if slot in self.rules:
+                    self.rules[slot].detector.restore_partition(state)
 
     def _restore_keys(self) -> None:
         left, right, episodes = self.parts[LEFT], self.parts[RIGHT], self.parts[EPISODES]
@@ -97,14 +116,14 @@ class DriftPartition:
             if row not in left:
                 self._recover_key(row, is_settled=False)
         for row, stored in episodes.items():
-            rule_id, _, key = row.partition(b"|")
-            held = self.rules.get(rule_id.decode())
+            slot, _, key = row.partition(b"|")
+            held = self.rules.get(slot.decode())
             if held is not None:
                 held.recover_record(key.decode("utf-8", "surrogatepass"), stored)
 
     def _recover_key(self, row: bytes, is_settled: bool) -> None:
-        rule_id, _, key = row.partition(b"|")
-        held = self.rules.get(rule_id.decode())
+        slot, _, key = row.partition(b"|")
+        held = self.rules.get(slot.decode())
         if held is not None:
             held.keys += 1
             if not is_settled:
@@ -121,17 +140,9 @@ class DriftPartition:
         self._record = batch.records[0]
         try:
             self._check_offsets(batch, effects)
-            decode = self.plan.codecs[batch.records[0].topic].decode
-            for record in batch.records:
-                self._record = record
-                try:
-                    inputs = decode(record)
-                except Poison as poison:
-                    outcome.messages.append(tell.dead_letter(self.plan.names, record, poison, "decode"))
-                    self.plan.metrics.dead_letters.labels("decode").inc()
-                    continue
-                for item in inputs:
-                    self._feed(item, effects, outcome)
+            for feed in list(self.versions.feeds):
+                self._take_in(batch, feed, effects, outcome)
+            self._finish_versions(effects)
             self._tell(effects, outcome)
             self._collect_rows(outcome)
             self._tell_past_parking(batch, outcome)
@@ -141,25 +152,51 @@ class DriftPartition:
             raise RecordFailed(self._record, error) from error
         return outcome
 
-    def _feed(self, item: Input, effects: list[Effect], outcome: Outcome) -> None:
-        if isinstance(item, Mark):
-            for held in self._fed_by(item):
-                effects += held.detector.advance(item)
-        elif isinstance(item, Gap):
-            self._lose(item, effects, outcome)
-        elif isinstance(item, ClockReading):
-            for held in self._fed_by(item):
-                effects += held.detector.control(item)
-        elif isinstance(item, Seeded | Mute | Upgraded | Unreadable):
-            if item.rule in self.rules:
-                effects += self._control(item, outcome)
-        elif item.rule in self.rules:
-            effects += self.rules[item.rule].detector.observe(item)
+    def _take_in(self, batch: Batch, feed: Feed, effects: list[Effect], outcome: Outcome) -> None:
+        """The batch as one set of codecs reads it; what they cannot read is told once, by the first set."""
+        decode = feed.codecs[batch.records[0].topic].decode
+        for record in batch.records:
+            self._record = record
+            try:
+                inputs = decode(record)
+            except Poison as poison:
+                if feed is self.versions.feeds[0]:
+                    outcome.messages.append(tell.dead_letter(self.plan.names, record, poison, "decode"))
+                    self.plan.metrics.dead_letters.labels("decode").inc()
+                continue
+            for item in inputs:
+                self._feed(item, feed.rules, effects, outcome)
 
-    def _control(self, item: Seeded | Mute | Upgraded | Unreadable, outcome: Outcome) -> list[Effect]:
+    def _finish_versions(self, effects: list[Effect]) -> None:
+        ended = self.versions.finish()
+        if ended or len(self.rules) < len(self.plan.metrics.held):
+            self._show()
+        effects += ended
+
+    def _feed(
+        self, item: Input, rules: Mapping[str, RulePartition], effects: list[Effect], outcome: Outcome
+    ) -> None:
+        """`rules`: those that the item was decoded for."""
+        if isinstance(item, Mark):
+            for held in _fed_by(item, rules):
+                effects += held.detector.advance(item)
+        elif isinstance(item, Gap | ClockReading):
+            self._control_source(item, rules, effects, outcome)
+        elif isinstance(item, Activation):
+            if rules is self.versions.feeds[0].rules:
+                effects += self.versions.activate(item)
+        elif isinstance(item, Seeded | Mute | Upgraded | Unreadable):
+            if item.rule in rules:
+                effects += self._control(rules[item.rule], item, outcome)
+        elif item.rule in rules:
+            effects += rules[item.rule].detector.observe(item)
+
+    def _control(
+        self, held: RulePartition, item: Seeded | Mute | Upgraded | Unreadable, outcome: Outcome
+    ) -> list[Effect]:
         """A control of one rule. Rows that cannot be read are told to the other partitions by us: their table
         has lost a column for all of them."""
-        effects = self.rules[item.rule].detector.control(item)
+        effects = held.detector.control(item)
         if isinstance(item, Unreadable) and effects and self._is_change():
             outcome.messages += [
                 tell.broadcast_unreadable(self.plan.names, item, partition) for partition in self._others()
@@ -172,22 +209,20 @@ class DriftPartition:
     def _others(self) -> list[int]:
         return [each for each in range(self.plan.partitions) if each != self.partition]
 
-    def _fed_by(self, item: Mark | Gap | ClockReading) -> list[RulePartition]:
-        """The rules whose side this source feeds."""
-        found = []
-        for held in self.rules.values():
-            source = held.rule.left_source if item.side is Side.LEFT else held.rule.right_source
-            if source is None or item.source is None or source == item.source:
-                found.append(held)
-        return found
-
-    def _lose(self, gap: Gap, effects: list[Effect], outcome: Outcome) -> None:
+    def _control_source(
+        self,
+        item: Gap | ClockReading,
+        rules: Mapping[str, RulePartition],
+        effects: list[Effect],
+        outcome: Outcome,
+    ) -> None:
         """A truncated table is told in one partition only; the others are told by us."""
-        for held in self._fed_by(gap):
-            effects += held.detector.control(gap)
-        if gap.cause == "truncate" and self._is_change():
+        for held in _fed_by(item, rules):
+            effects += held.detector.control(item)
+        is_first = rules is self.versions.feeds[0].rules
+        if isinstance(item, Gap) and item.cause == "truncate" and self._is_change() and is_first:
             outcome.messages += [
-                tell.broadcast_gap(self.plan.names, gap, partition) for partition in self._others()
+                tell.broadcast_gap(self.plan.names, item, partition) for partition in self._others()
             ]
 
     def _check_offsets(self, batch: Batch, effects: list[Effect]) -> None:
@@ -209,7 +244,7 @@ class DriftPartition:
         self._record = record
         gap = Gap(Side.LEFT, self.plan.source, None, record.timestamp * 1000 + 1000, "offsets")
         self.plan.metrics.lost_offsets.inc(record.offset - expected)
-        for held in self._fed_by(gap):
+        for held in _fed_by(gap, self.rules):
             effects += held.detector.control(gap._replace(from_us=max(held.detector.watermarks()[0] + 1, 0)))
 
     def _collect_rows(self, outcome: Outcome) -> None:
@@ -221,9 +256,10 @@ class DriftPartition:
             records |= changed_records
             lefts |= changed_lefts
             rights |= changed_rights
-        states = {rule_id: held.detector.partition_state() for rule_id, held in self.rules.items()}
+        states = {slot: held.detector.partition_state() for slot, held in self.rules.items()}
         own: Rows = {partition_key(self.partition): encode_partition(states, self.offsets)}
         outcome.stages = [{EPISODES: records}, {LEFT: lefts, RIGHT: rights}, {EPISODES: own}]
+        outcome.stages += self.versions.take_rows()
 
     def tick(self) -> Outcome:
         """Which sides are silent, and the status of every rule."""
@@ -236,7 +272,7 @@ class DriftPartition:
             self._tell(effects, outcome)
             if any(held.detector.has_changed for held in self.rules.values()):
                 self._collect_rows(outcome)
-        outcome.messages += [self._status(held, now) for held in self.rules.values()]
+        outcome.messages += [self._status(held, now) for held in self.versions.in_force()]
         return outcome
 
     def park(self, cause: Exception) -> Outcome:
@@ -251,7 +287,7 @@ class DriftPartition:
             outcome.stages = [{EPISODES: {parked_key(self.partition): encode_place(place)}}]
             self._tell_parking(place, None, outcome)
         now = self.plan.clock.now_us()
-        for held in self.rules.values():
+        for held in self.versions.in_force():
             held.parked = str(cause)
             outcome.messages.append(self._status(held, now))
         return outcome
@@ -262,11 +298,12 @@ class DriftPartition:
         if stored is not None:
             place = decode_place(stored)
             if place.is_past(batch):
-                outcome.stages[-1][EPISODES][parked_key(self.partition)] = None
+                outcome.stages[2][EPISODES][parked_key(self.partition)] = None
                 self._tell_parking(place, self.plan.clock.now_us(), outcome)
 
     def _tell_parking(self, place: ParkedPlace, until_us: int | None, outcome: Outcome) -> None:
-        for rule_id in self.rules:
+        for held in self.versions.in_force():
+            rule_id = held.rule.id
             incident = place.incident(rule_id, until_us)
             if until_us is None:
                 self.plan.metrics.incidents.labels("parked").inc()
@@ -288,13 +325,17 @@ class DriftPartition:
                 case Resweep():
                     outcome.messages.append(tell.ask_resweep(self.plan.names, effect))
                 case Blind():
-                    self.rules[effect.rule].see_blindness(effect)
+                    self._see_blindness(effect)
                 case _:
                     assert_never(effect)
         now = self.plan.clock.now_us()
-        for held in self.rules.values():
+        for held in self.versions.in_force():
             if held.has_news(now):
                 outcome.messages.append(self._status(held, now))
+
+    def _see_blindness(self, effect: Blind) -> None:
+        for held in self.versions.of(effect.rule):
+            held.see_blindness(effect)
 
     def _tell_incident(self, incident: Incident, outcome: Outcome) -> None:
         """Told and, where the loss asks for it by itself, swept; one that ends is not counted again."""
@@ -309,7 +350,7 @@ class DriftPartition:
         return tell.tell_status(self.plan.names, held.rule.id, self.partition, held.status(now))
 
     def _source_of(self, incident: Incident) -> str | None:
-        rule = self.rules[incident.rule].rule
+        rule = next(each.rule for each in self.plan.rules if each.rule.id == incident.rule)
         if incident.side is Side.LEFT:
             return rule.left_source or self.plan.source
         return rule.right_source

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from app.clock import Clock
 from app.detector.detector import Detector, Held
@@ -26,6 +26,10 @@ TABLES: Final = (LEFT, RIGHT, EPISODES)
 """The worker's Faust tables."""
 
 
+Compile: TypeAlias = Callable[[str, str], tuple[LoadedRule, Mapping[str, Codec]]]
+"""A rule's document and its file's name become the rule, and codecs (by topic) that read for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
     """What every partition of a worker shares. `codecs` by topic name, prefix included."""
@@ -38,28 +42,40 @@ class WorkerPlan:
     source: str
     names: TopicNames
     from_empty: bool = False
+    compile: Compile | None = None
 
 
 class RulePartition:
-    """One rule's detector in one partition, upon its rows."""
+    """One version of a rule in one partition: its detector upon its rows, whose keys begin with `slot`.
+    `begins_at`: from when it judges, where another version did before."""
 
-    def __init__(self, plan: WorkerPlan, loaded: LoadedRule, parts: Mapping[str, Part]) -> None:
-        self.rule = loaded.rule
+    def __init__(
+        self,
+        plan: WorkerPlan,
+        loaded: LoadedRule,
+        parts: Mapping[str, Part],
+        slot: str,
+        begins_at: int | None = None,
+    ) -> None:
+        self.rule, self.digest, self.slot = loaded.rule, loaded.digest, slot
         self.left, self.right, self.episodes = parts[LEFT], parts[RIGHT], parts[EPISODES]
         held = Held(self._fetch, self._every_key)
         confirmed = "off" if self.rule.confirm_us is None else LIVE
-        self.detector = Detector(self.rule, from_empty=plan.from_empty, held=held, confirmed=confirmed)
+        from_empty = plan.from_empty and begins_at is None
+        self.detector = Detector(self.rule, from_empty=from_empty, held=held, confirmed=confirmed)
+        if begins_at is not None:
+            self.detector.begin(begins_at)
         self.keys = 0
         self.blind: dict[Side, int] = {}
         self.parked: str | None = None
         self._told: str | None = None
 
     def _fetch(self, key: str) -> KeyState | None:
-        row = row_key(self.rule.id, key)
+        row = row_key(self.slot, key)
         return decode_key(self.left.get(row), self.right.get(row), self.episodes.get(row))
 
     def _every_key(self) -> Iterator[str]:
-        rule = row_key(self.rule.id, "")
+        rule = row_key(self.slot, "")
         for row in self.left.keys() | self.right.keys():
             if row.startswith(rule):
                 yield row[len(rule) :].decode("utf-8", "surrogatepass")
@@ -67,7 +83,7 @@ class RulePartition:
     def take_rows(self) -> tuple[Rows, Rows, Rows]:
         """The changed rows of `episodes`, `left` and `right`, and nothing that stands as it was."""
         changed = self.detector.take_changed()
-        states, rule = self.detector.states, self.rule.id
+        states, rule = self.detector.states, self.slot
         records: Rows = {}
         lefts: Rows = {}
         rights: Rows = {}
@@ -94,6 +110,14 @@ class RulePartition:
                 or rights.get(row, self.right.get(row)) is not None
             )
             self.keys += is_held - was_held
+
+    def keys_with_episodes(self) -> list[str]:
+        """Of which keys an episode record is held, or was made since."""
+        rule = row_key(self.slot, "")
+        held = {
+            row[len(rule) :].decode("utf-8", "surrogatepass") for row in self.episodes if row.startswith(rule)
+        }
+        return sorted(held | self.detector.keys.open.keys() | self.detector.suspects.waiting.keys())
 
     def recover_record(self, key: str, stored: bytes) -> None:
         """Look at a recovered episode at the next mark; one that is open counts as open until then."""
@@ -126,6 +150,8 @@ class RulePartition:
         left, right = self.detector.watermarks()
         offset_us = self.detector.trust.clocks.offset_us
         return {
+            "rule_version": self.rule.version,
+            "rule_digest": self.digest,
             "verified_through": show_time(self.detector.verified_through),
             "watermarks": {"left": show_time(left), "right": show_time(right)},
             "clock_offset_ms": None if offset_us is None else offset_us // 1000,
@@ -146,11 +172,11 @@ class RulePartition:
         if self.blind:
             since = ", ".join(f"{side} since {show_time(at)}" for side, at in self.blind.items())
             return "blind", f"silent: {since}"
+        if trust.cause is not None:
+            return "unverifiable", trust.cause
         verified = self.detector.verified_through
         if verified <= -INFINITY // 2:
             return "unverifiable", "no mark of both sides yet"
-        if trust.cause is not None:
-            return "unverifiable", trust.cause
         window = self.rule.window
         late = window.lag_us + window.lead_us + window.skew_us + self.rule.blind_after_us
         return ("catching_up", None) if now_us - verified > late else ("live", None)

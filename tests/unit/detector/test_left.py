@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.detector.model import ABSENT, OUT, UNKNOWN, Side, Snapshot
+from app.detector.model import ABSENT, OUT, UNKNOWN, RowChange, Side, Snapshot
 from tests.support.detecting import KEY, NOTHING_SEEN, Story, agreed, us
 
 
@@ -197,3 +197,20 @@ def test_a_deleted_row_whose_key_may_hold_others_is_unknown_until_the_seed() -> 
     story.row(360, ABSENT, OUT, row=2)
     story.until(400)
     assert story.lines == ["opened 06:00 existence"]
+
+
+def test_a_field_that_was_not_sent_keeps_what_the_row_held() -> None:
+    story = agreed(Story())
+    told = RowChange("r", KEY, 1, 900, us(160), None, (200, None), None, None, (1,))
+    story.take(story.detector.observe(told))
+    assert story.left_versions()[-1] == (160, (200, "a"))
+
+
+def test_a_field_that_was_not_sent_of_a_row_that_is_not_known_makes_it_unknown() -> None:
+    story = agreed(Story())
+    story.row(160, ABSENT)
+    told = RowChange("r", KEY, 1, 900, us(170), None, (200, None), None, None, (1,))
+    story.take(story.detector.observe(told))
+    assert story.left_versions()[-1] == (170, UNKNOWN)
+    story.take(story.detector.observe(told._replace(lsn=901, at=us(180), after=OUT)))
+    assert story.left_versions()[-1] == (180, OUT)
