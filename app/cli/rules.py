@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli._apply import apply
 from app.cli._scaffold import scaffold
 
 if TYPE_CHECKING:
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 
 def register(commands: typer.Typer) -> None:
     """Add the group `rules`."""
-    group = typer.Typer(help="Look at rule files, and write first ones.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Look at rule files, write first ones, put changed ones into force.", no_args_is_help=True
+    )
     group.command("check")(check)
     group.command("scaffold")(scaffold)
+    group.command("apply")(apply)
     group.callback()(lambda: None)
     commands.add_typer(group, name="rules")
 

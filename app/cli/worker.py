@@ -17,13 +17,15 @@ def register(commands: typer.Typer) -> None:
         from app.clock import SystemClock
         from app.rules import load_rules
         from app.settings import load_settings
-        from app.stream.worker import changelogs_of, run_worker
+        from app.stream.worker import Reading, changelogs_of, run_worker
         from app.telemetry import configure_logging
-        from app.wiring import build_codecs
+        from app.wiring import build_codecs, compile_version
         from connectors.kafka.topics import ensure_topics
 
         configure_logging()
         settings = load_settings()
         rules = load_rules(settings.rules, os.environ)
         asyncio.run(ensure_topics(settings, changelogs_of(settings.app_id)))
-        run_worker(settings, rules, build_codecs(rules, settings.topic_prefix), SystemClock())
+        prefix = settings.topic_prefix
+        reading = Reading(rules, build_codecs(rules, prefix), compile_version(prefix))
+        run_worker(settings, reading, SystemClock())

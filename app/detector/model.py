@@ -248,13 +248,14 @@ class Seeded(NamedTuple):
     """From `at` (the first page's time) on, a key of this side that was never heard of is absent.
 
     Holds once the side's watermark has reached `through`, the last page's time (None: `at`): a row that was
-    gone before its page was read is told of by a change until then.
+    gone before its page was read is told of by a change until then. `version`: of the rule that was read by.
     """
 
     rule: str
     side: Side
     at: int
     through: int | None = None
+    version: int | None = None
 
 
 class Gap(NamedTuple):

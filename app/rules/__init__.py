@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.rules.document import Problem
-from app.rules.loader import inspect_rules, load_rules
+from app.rules.loader import inspect_rules, load_document, load_rules
 from app.rules.mapping import ContractTable, LeftMapping, LoadedRule, RightMapping, RuleSettings
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "RightMapping",
     "RuleSettings",
     "inspect_rules",
+    "load_document",
     "load_rules",
 ]

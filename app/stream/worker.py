@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
 from app.clock import Clock
@@ -18,7 +19,7 @@ from app.stream.app import StreamApp, StreamSettings
 from app.stream.messages import TopicNames
 from app.stream.metrics import WorkerMetrics
 from app.stream.partition import DriftPartition
-from app.stream.rule_partition import TABLES, WorkerPlan
+from app.stream.rule_partition import TABLES, Compile, WorkerPlan
 from app.stream.slot import Slot
 from app.stream.work import Part
 from app.telemetry import get_logger, serve
@@ -29,6 +30,16 @@ LONGEST_STOP_S = 20.0
 """After a failure; a process that has not stopped by then is ended."""
 MARKS_LATE_S = 60.0
 """Not ready when a rule's verified-through is older than this plus its windows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a worker reads by. `codecs` by topic name, prefix included: these topics are read. `compile`: for
+    versions of rules that come later."""
+
+    rules: Sequence[LoadedRule]
+    codecs: Mapping[str, Codec]
+    compile: Compile | None = None
 
 
 class WorkerApp(StreamApp):
@@ -91,15 +102,16 @@ class WorkerApp(StreamApp):
 
 def build_worker(
     settings: Settings,
-    rules: Sequence[LoadedRule],
-    codecs: Mapping[str, Codec],
+    reading: Reading,
     clock: Clock,
     instance_id: str | None = None,
 ) -> WorkerApp:
-    """The worker's app, not started. `codecs` by topic name, prefix included: these topics are read."""
+    """The worker's app, not started."""
+    codecs = reading.codecs
     plan = WorkerPlan(
-        rules=rules,
+        rules=reading.rules,
         codecs=codecs,
+        compile=reading.compile,
         clock=clock,
         metrics=WorkerMetrics(clock, codecs),
         partitions=settings.partitions,
@@ -124,13 +136,11 @@ def changelogs_of(app_id: str) -> list[str]:
     return [f"{app_id}-{table}-changelog" for table in TABLES]
 
 
-def run_worker(
-    settings: Settings, rules: Sequence[LoadedRule], codecs: Mapping[str, Codec], clock: Clock
-) -> NoReturn:
+def run_worker(settings: Settings, reading: Reading, clock: Clock) -> NoReturn:
     """Run until SIGTERM (drains, exit code 0) or a failure (exit code 1). Its topics exist.
     Raises `Fatal` before it starts."""
     slot = None if settings.worker_slot is None else Slot(settings.app_id, settings.worker_slot)
-    run_app(build_worker(settings, rules, codecs, clock, None if slot is None else slot.instance_id))
+    run_app(build_worker(settings, reading, clock, None if slot is None else slot.instance_id))
 
 
 def collect_garbage_rarely() -> None:

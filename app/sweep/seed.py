@@ -173,7 +173,8 @@ class Seeder:
 
     async def _finish_side(self, run: SeedRun, side: Side, read_at: Sequence[int]) -> None:
         """Since the first page, what was never heard of is absent; by the last one all has been heard of."""
-        seeded = Seeded(run.loaded.rule.id, side, min(read_at), max(read_at))
+        rule = run.loaded.rule
+        seeded = Seeded(rule.id, side, min(read_at), max(read_at), rule.version)
         await self._patiently(lambda: self._log.finish_side(seeded, run.id))
         await self._tell(run, "running")
 

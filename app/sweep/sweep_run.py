@@ -141,7 +141,7 @@ class SweepRun:
         span = self.spans[side]
         if span.since is None or span.through is None:
             return None
-        return Seeded(self.rule, side, span.since, span.through)
+        return Seeded(self.rule, side, span.since, span.through, self.version)
 
     def record(self, finished_at: int | None = None) -> dict[str, object]:
         """The message."""

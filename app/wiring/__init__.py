@@ -13,8 +13,9 @@ from app.errors import Transient
 from app.native.connect import NativeConnect, RemoteConnect
 from app.native.jars import resolve_jars
 from app.ports import Codec
-from app.rules import ContractTable, LoadedRule
+from app.rules import ContractTable, LoadedRule, load_document
 from app.settings import Settings
+from app.stream.rule_partition import Compile
 from app.sweep.compare import CompareOptions, Comparer
 from app.sweep.confirm import Confirmer, ConfirmSources
 from app.sweep.desk import SEED_COVERS, Desk, DeskOptions, DeskParts
@@ -58,6 +59,16 @@ def build_codecs(rules: Sequence[LoadedRule], prefix: str = "") -> Mapping[str, 
         prefix + CHAIN_EVENTS: ChainCodec(rules),
         prefix + OBSERVATIONS: ObservationCodec(rules),
     }
+
+
+def compile_version(prefix: str = "") -> Compile:
+    """What makes another version of a rule, from its document, judge."""
+
+    def compile_document(document: str, path: str) -> tuple[LoadedRule, Mapping[str, Codec]]:
+        loaded = load_document(document, path)
+        return loaded, build_codecs([loaded], prefix)
+
+    return compile_document
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from app.detector.model import (
     INFINITY,
     OUT,
     UNKNOWN,
+    Activation,
     ClockReading,
     EntryAsOf,
     Gap,
@@ -41,7 +42,7 @@ from connectors.kafka.scalars import read_scalar, show_scalar
 
 _NETWORK: Final = re.compile(r"[0-9a-f]{16}")
 """The short name of a network (wire format, section 2)."""
-_NOT_JUDGED_YET: Final = ("mark", "epoch", "activate")
+_NOT_JUDGED_YET: Final = ("mark", "epoch")
 
 
 _Ledger = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
@@ -52,6 +53,16 @@ class _SeededRecord(msgspec.Struct):
     side: Side
     at: str
     through: str | None = None
+    version: int | None = None
+
+
+class _ActivateRecord(msgspec.Struct):
+    rule: str
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    hash: str
+    effective: str
+    document: str | None = None
+    path: str = ""
 
 
 class _GapRecord(msgspec.Struct):
@@ -92,6 +103,7 @@ class _Record(msgspec.Struct):
     key: str | None = None
     row: str | int | None = None
     besides: list[str | int] = []
+    version: int | None = None
     position: _Ledger | str | None = None
     at: str | None = None
     origin: Literal["change", "seed", "sweep", "confirm"] = "seed"
@@ -104,7 +116,7 @@ class _Record(msgspec.Struct):
     gap: _GapRecord | None = None
     mark: dict[str, Any] | None = None
     epoch: dict[str, Any] | None = None
-    activate: dict[str, Any] | None = None
+    activate: _ActivateRecord | None = None
     mute: _MuteRecord | None = None
     clock: _ClockRecord | None = None
     schema: _SchemaRecord | None = None
@@ -113,9 +125,9 @@ class _Record(msgspec.Struct):
 class ObservationCodec:
     """Implements `app.ports.Codec` for `drift.observations`.
 
-    Records of unknown rules, re-keyed changes and the control records `mark`, `epoch` and `activate` concern
-    nobody yet: () and counted in `skipped`. Raises `Poison` for what is no such record, and for a
-    value without a field of its rule.
+    Records of unknown rules, re-keyed changes and the control records `mark` and `epoch` concern nobody yet,
+    and what was read by another version of a rule not this one: () and counted in `skipped`. Raises `Poison`
+    for what is no such record, and for a value without a field of its rule.
     """
 
     def __init__(self, rules: Sequence[LoadedRule]) -> None:
@@ -143,6 +155,8 @@ class ObservationCodec:
             return self._skip("no_rule")
         if found.origin == "change":
             return self._skip("change")
+        if found.version not in (None, rule.version):
+            return self._skip("other_version")
         if record.key is not None and record.key != (found.key or "").encode("utf-8", "surrogatepass"):
             raise ValueError("the record's key is not the key of the observation")
         if found.side is Side.LEFT:
@@ -151,21 +165,34 @@ class ObservationCodec:
 
     def _control(self, found: _Record) -> Sequence[Input]:
         if found.seeded is not None:
-            seeded = found.seeded
-            if seeded.rule not in self._rules:
-                return self._skip("no_rule")
-            through = None if seeded.through is None else _us(seeded.through, "seeded.through")
-            return (Seeded(seeded.rule, seeded.side, _us(seeded.at, "seeded.at"), through),)
+            return self._seeded(found.seeded)
         if found.gap is not None:
             return (self._gap(found.gap),)
         if found.mute is not None:
             return self._mute(found.mute)
+        if found.activate is not None:
+            return self._activate(found.activate)
         if found.clock is not None or found.schema is not None:
             return self._trust(found.clock, found.schema)
         for name in _NOT_JUDGED_YET:
             if getattr(found, name) is not None:
                 return self._skip(name)
         raise ValueError("neither an observation nor a control record")
+
+    def _seeded(self, seeded: _SeededRecord) -> Sequence[Input]:
+        rule = self._rules.get(seeded.rule)
+        if rule is None:
+            return self._skip("no_rule")
+        if seeded.version not in (None, rule.version):
+            return self._skip("other_version")
+        through = None if seeded.through is None else _us(seeded.through, "seeded.through")
+        return (Seeded(seeded.rule, seeded.side, _us(seeded.at, "seeded.at"), through, seeded.version),)
+
+    def _activate(self, asked: _ActivateRecord) -> Sequence[Input]:
+        if asked.rule not in self._rules:
+            return self._skip("no_rule")
+        at = _us(asked.effective, "activate.effective")
+        return (Activation(asked.rule, asked.version, asked.hash, at, asked.document, asked.path),)
 
     def _mute(self, mute: _MuteRecord) -> Sequence[Input]:
         if mute.rule not in self._rules:
@@ -260,7 +287,7 @@ def encode_read(rule: Rule, read: RowAsOf | EntryAsOf, run: str, origin: str) ->
             body["position"] = read.modified_ledger
         if read.modified_at is not None:
             body["at"] = format_time(read.modified_at)
-    body |= {"read_at": format_time(read.read_at), "run": run}
+    body |= {"read_at": format_time(read.read_at), "run": run, "version": rule.version}
     return orjson.dumps(body)
 
 
@@ -275,10 +302,30 @@ def encode_seeded(seeded: Seeded, run: str) -> bytes:
     """The control record that ends one side of a seed; every partition must get it."""
     if abs(seeded.at) >= INFINITY:
         raise ValueError("a seed without a time")
-    body = {"rule": seeded.rule, "side": seeded.side, "at": format_time(seeded.at), "run": run}
+    body: dict[str, object] = {
+        "rule": seeded.rule,
+        "side": seeded.side,
+        "at": format_time(seeded.at),
+        "run": run,
+    }
     if seeded.through is not None:
         body["through"] = format_time(seeded.through)
+    if seeded.version is not None:
+        body["version"] = seeded.version
     return orjson.dumps({"seeded": body})
+
+
+def encode_activation(asked: Activation) -> bytes:
+    """The control record of a rule's other version; every partition must get it."""
+    body = {
+        "rule": asked.rule,
+        "version": asked.version,
+        "hash": asked.digest,
+        "effective": format_time(asked.effective),
+        "document": asked.document,
+        "path": asked.path,
+    }
+    return orjson.dumps({"activate": body})
 
 
 def encode_clock(reading: ClockReading) -> bytes:

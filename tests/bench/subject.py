@@ -7,6 +7,7 @@ work, `stock` and `recover` over the detector only.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from app.settings import RULES_FOLDER, Settings
 from app.stream.app import StreamApp, StreamSettings
 from app.stream.rule_partition import TABLES
 from app.stream.work import Batch
-from app.stream.worker import WorkerApp, build_worker, run_app
+from app.stream.worker import Reading, WorkerApp, build_worker, run_app
 from app.telemetry import configure_logging
 from app.wiring import build_codecs
 from schemas.topics import CHAIN_EVENTS, DB_CHANGES
@@ -52,7 +53,8 @@ def make_worker(order: Order) -> StreamApp:
         settings = StreamSettings(order.app_id, order.brokers, PARTITIONS)
         sources = [order.prefix + DB_CHANGES, order.prefix + CHAIN_EVENTS]
         return StreamApp(settings, sources, TABLES, TrivialWork, CLOCK)
-    rules = load_rules([RULES_FOLDER / "credit.yaml"], ENVIRONMENT)
+    shipped = load_rules([RULES_FOLDER / "credit.yaml"], ENVIRONMENT)
+    rules = [replace(one, rule=replace(one.rule, confirm_us=None)) for one in shipped]
     worker: WorkerApp = build_worker(
         Settings(
             kafka=order.brokers,
@@ -62,8 +64,7 @@ def make_worker(order: Order) -> StreamApp:
             from_empty=True,
             worker_port=0,
         ),
-        rules,
-        build_codecs(rules, order.prefix),
+        Reading(rules, build_codecs(rules, order.prefix)),
         CLOCK,
     )
     return worker

@@ -1,10 +1,10 @@
 """How fast a whole rule is swept, on the real stack: `python -m tests.bench.sweep [KEYS [FOLDER]]`.
 
 Rows and entries of all keys are there before; everything runs on this machine, the simulated node too. While it
-sweeps, a row is edited by hand twice a second. Prints one JSON object: `keys_per_s` from the run's start to the
-last page, `end_to_end_per_s` until the worker has judged all that was read, `cpu_s_per_1000_keys` of each process
-(this one is the node), memory before and at most, how old `verified through` became, and how long after an edit
-its mismatch was told, against the bound of the rule.
+sweeps, a row is edited by hand twice a second. Prints one JSON object: `keys_per_s` from the run's start to
+the last page, `end_to_end_per_s` until the worker has judged all that was read, `cpu_s_per_1000_keys` of each
+process (this one is the node), memory before and at most, how old `verified through` became, and how long after
+an edit its mismatch was told, against the bound of the rule.
 """
 
 from __future__ import annotations
@@ -165,6 +165,7 @@ async def measure(system: System, addresses: Sequence[str]) -> dict[str, Any]:
 async def sweep(system: System, settings: Settings, status: StatusView, count: int) -> dict[str, Any]:
     before, used = memory(system), cpu_s(names(system))
     known = {run["run"] for run in status.runs(RULE)}
+    say("sweeping")
     started = CLOCK.monotonic_s()
     await ask_sweeps(settings, [RULE], "person", CLOCK.now_us())
     oldest, read_s, most = 0.0, 0.0, dict(before)

@@ -11,7 +11,7 @@ from app.stream.metrics import WorkerMetrics
 from app.stream.partition import DriftPartition
 from app.stream.rule_partition import TABLES, WorkerPlan
 from app.stream.work import Part
-from app.wiring import build_codecs
+from app.wiring import build_codecs, compile_version
 from schemas import topics
 
 NOW_US = 1_785_578_705_000_000
@@ -46,5 +46,5 @@ def make_partition(rules: Sequence[LoadedRule], parts: Mapping[str, Part] | None
     """Partition 0 of 4 upon these rows; both histories begin with the topics."""
     clock, codecs = FrozenClock(), build_codecs(rules)
     metrics = WorkerMetrics(clock, codecs)
-    plan = WorkerPlan(rules, codecs, clock, metrics, 4, "db", TopicNames(), from_empty=True)
+    plan = WorkerPlan(rules, codecs, clock, metrics, 4, "db", TopicNames(), True, compile_version())
     return DriftPartition(plan, 0, parts or {table: {} for table in TABLES})
