@@ -72,7 +72,7 @@ def demo(
         raise typer.Exit(run_drills(drill, seed, folder, as_json=as_json))
     seconds = None if duration is None else parse_duration(duration)
     place = folder or Path(tempfile.mkdtemp(prefix="driftwatch-demo-"))
-    running = _build(place, seconds, seed=seed, chaos=chaos, size=_Size(system, keys, rate, ledger))
+    running = build_demo(place, seconds, seed=seed, chaos=chaos, size=Size(system, keys, rate, ledger))
     try:
         report = asyncio.run(_run(running, as_json=as_json))
     except asyncio.CancelledError:
@@ -96,7 +96,7 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
-class _Size(NamedTuple):
+class Size(NamedTuple):
     """How big a demo of which system is; None: as is usual for that one."""
 
     system: str
@@ -105,7 +105,8 @@ class _Size(NamedTuple):
     ledger_s: int
 
 
-def _build(place: Path, seconds: float | None, *, seed: int, chaos: bool, size: _Size) -> Demo:
+def build_demo(place: Path, seconds: float | None, *, seed: int, chaos: bool, size: Size) -> Demo:
+    """A demo that has not begun. Raises `Fatal` for a system that is not known."""
     from app.clock import SystemClock
     from app.demo.run import Demo, DemoOptions
     from app.demo.system import System, SystemOptions

@@ -19,7 +19,7 @@ def register(commands: typer.Typer) -> None:
         from app.settings import load_settings
         from app.stream.worker import Reading, changelogs_of, run_worker
         from app.telemetry import configure_logging
-        from app.wiring import build_codecs, compile_version
+        from app.wiring import build_codecs, compile_version, told_episodes
         from connectors.kafka.topics import ensure_topics
 
         configure_logging()
@@ -27,5 +27,6 @@ def register(commands: typer.Typer) -> None:
         rules = load_rules(settings.rules, os.environ)
         asyncio.run(ensure_topics(settings, changelogs_of(settings.app_id)))
         prefix = settings.topic_prefix
-        reading = Reading(rules, build_codecs(rules, prefix), compile_version(prefix))
+        codecs, compile_later = build_codecs(rules, prefix), compile_version(prefix)
+        reading = Reading(rules, codecs, compile_later, told_episodes(settings))
         run_worker(settings, reading, SystemClock())

@@ -88,6 +88,7 @@ class Teller:
             record.state, record.since, record.until = "open", segment.start, None
             record.flaps += 1
             record.is_doubted, record.confirmed = False, self.confirmed
+            record.is_taken_up = False
             return self._tell(key, record, "reopened", segment, differences_of(self.rule, segment, []))
         episode = self.episode_at(key, state, segment.start)
         state.record = record = EpisodeRecord(segment.start, "open", episode, segment.start)

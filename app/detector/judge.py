@@ -198,7 +198,7 @@ class Judge:
             self.log.note(key, sides, (span[1], span[1] + self.comparison.before), segments)
         record = state.record
         is_open = record is not None and record.state == "open"
-        if record is not None and is_open and not record.is_doubted:
+        if record is not None and is_open and not (record.is_doubted or record.is_taken_up):
             record.is_doubted = self._is_doubtful(key, state, sides, record.since)
             if record.is_doubted:
                 self.keys.changed.records.add(key)

@@ -147,7 +147,8 @@ class EpisodeRecord:
     """What a key's present or last episode is, and up to which instant the key has been judged with it.
 
     `state`: "open" or "resolved". `last`: the differences last told (JSON types). `is_doubted`: what was held
-    at its start has since been proven unknown. `confirmed`: how its opening was confirmed.
+    at its start has since been proven unknown. `is_taken_up`: that is not known any more, for want of state
+    and not of input. `confirmed`: how its opening was confirmed.
     """
 
     __slots__ = (
@@ -155,6 +156,7 @@ class EpisodeRecord:
         "episode",
         "flaps",
         "is_doubted",
+        "is_taken_up",
         "judged",
         "last",
         "sequence",
@@ -171,7 +173,7 @@ class EpisodeRecord:
         self.flaps = 0
         self.last: list[dict[str, object]] = []
         self.severity = ""
-        self.is_doubted = False
+        self.is_doubted = self.is_taken_up = False
         self.confirmed = ""
 
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from app.stream.deliveries import Deliveries
 from app.stream.failure import Failure, FreezeCheck
 from app.stream.step import Step
 from app.stream.table import BatchSchema, BatchTable
-from app.stream.work import MakeWork, PartitionWork
+from app.stream.work import MakeWork, PartitionWork, Rows
 from app.telemetry import Endpoint, get_logger
 
 log = get_logger(__name__)
@@ -175,9 +176,27 @@ class StreamApp(faust.App):
         partitions = sorted(
             {tp.partition for tp in self.assignor.assigned_actives() if tp.topic in changelogs}
         )
-        for partition in partitions:
-            self.work_of(partition)
+        async with self.step.lock:
+            for partition in partitions:
+                await self._prepare(partition)
+                self.work_of(partition)
         log.info("partitions recovered", event_name="recovered", partitions=partitions)
+
+    async def _prepare(self, partition: int) -> None:
+        """What the partition needs beside its recovered rows, durable before anything is read."""
+        try:
+            for name, rows in (await self.find_missing_rows(partition)).items():
+                self.forget_partition(partition)
+                self.batch_tables[name].apply(partition, rows)
+                await asyncio.gather(*await self.batch_tables[name].send_rows(partition, rows))
+        except Exception as error:
+            self.failure.declare(error)
+            raise
+
+    async def find_missing_rows(self, partition: int) -> Mapping[str, Rows]:
+        """Rows by table that a partition's state lacks; a table without any is not named."""
+        del partition
+        return {}
 
     # ---- timers
 

@@ -102,6 +102,8 @@ class DriftPartition:
 
     def _restore_partition(self) -> None:
         stored = self.parts[EPISODES].get(partition_key(self.partition))
+        told = any(not row.startswith(b"\0") for row in self.parts[EPISODES])
+        self._has_taken_up = stored is None and told
         if stored is not None:
             states, self.offsets = decode_partition(stored)
             for slot, state in states.items():
@@ -233,12 +235,28 @@ class DriftPartition:
         self.offsets[first.topic] = last.offset + 1
         if first.topic != self.changes_topic:
             return
-        if expected is not None and first.offset > expected:
+        if expected is None:
+            self._begin(first, effects)
+        elif first.offset > expected:
             self._lose_offsets(expected, first, effects)
         if last.offset - first.offset + 1 != len(batch.records):
             for before, record in zip(batch.records, batch.records[1:], strict=False):
                 if record.offset != before.offset + 1:
                     self._lose_offsets(before.offset + 1, record, effects)
+
+    def _begin(self, first: Record, effects: list[Effect]) -> None:
+        """The first change that this state takes in. Where it is not the first one of all, or where episodes
+        had been told before, there was a state and it is gone: both sides are read again. Then never heard of
+        is not absent, though both histories began with the topics."""
+        if first.offset == 0 and not self._has_taken_up:
+            return
+        until = first.timestamp * 1000 + 1000
+        for held in self.rules.values():
+            if self.plan.from_empty and first.offset > 0:
+                for side in Side:
+                    effects += held.detector.control(Gap(side, None, 0, until, "offsets"))
+            else:
+                effects.append(Resweep(held.rule.id, "state", until))
 
     def _lose_offsets(self, expected: int, record: Record, effects: list[Effect]) -> None:
         self._record = record

@@ -113,7 +113,16 @@ def decode_right(stored: bytes) -> RightState:
     return state
 
 
-_RECORD_FIELDS: Final = ("sequence", "flaps", "last", "severity", "until", "is_doubted", "confirmed")
+_RECORD_FIELDS: Final = (
+    "sequence",
+    "flaps",
+    "last",
+    "severity",
+    "until",
+    "is_doubted",
+    "confirmed",
+    "is_taken_up",
+)
 _SUSPECT_FIELDS: Final = ("left_at", "right_at", "spoiled_at", "is_timed_out")
 
 

@@ -12,16 +12,18 @@ from typing import NoReturn
 
 from app.clock import Clock
 from app.detector.model import SECOND
+from app.errors import Fatal
 from app.ports import Codec
 from app.rules import LoadedRule
 from app.settings import Settings
 from app.stream.app import StreamApp, StreamSettings
 from app.stream.messages import TopicNames
 from app.stream.metrics import WorkerMetrics
-from app.stream.partition import DriftPartition
-from app.stream.rule_partition import TABLES, Compile, WorkerPlan
+from app.stream.partition import DriftPartition, partition_key
+from app.stream.rule_partition import EPISODES, TABLES, Compile, WorkerPlan
 from app.stream.slot import Slot
-from app.stream.work import Part
+from app.stream.taking_up import ReadEpisodes, take_up
+from app.stream.work import Part, Rows
 from app.telemetry import get_logger, serve
 
 log = get_logger(__name__)
@@ -35,21 +37,32 @@ MARKS_LATE_S = 60.0
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a worker reads by. `codecs` by topic name, prefix included: these topics are read. `compile`: for
-    versions of rules that come later."""
+    versions of rules that come later. `episodes`: what was told, for a partition that has lost its state."""
 
     rules: Sequence[LoadedRule]
     codecs: Mapping[str, Codec]
     compile: Compile | None = None
+    episodes: ReadEpisodes | None = None
 
 
 class WorkerApp(StreamApp):
     """The stream app of the rules, with its metrics and probes on a port of its own."""
 
-    def __init__(self, plan: WorkerPlan, stream: StreamSettings, settings: Settings) -> None:
-        self.plan, self.worker_settings = plan, settings
+    def __init__(
+        self,
+        plan: WorkerPlan,
+        stream: StreamSettings,
+        settings: Settings,
+        episodes: ReadEpisodes | None = None,
+    ) -> None:
+        self.plan, self.worker_settings, self.episodes = plan, settings, episodes
 
         def make_work(partition: int, parts: Mapping[str, Part]) -> DriftPartition:
-            return DriftPartition(plan, partition, parts)
+            try:
+                return DriftPartition(plan, partition, parts)
+            except Fatal as refused:
+                self.failure.declare(refused)
+                raise
 
         super().__init__(stream, list(plan.codecs), TABLES, make_work, plan.clock)
         plan.metrics.events = lambda: self.events_total
@@ -65,6 +78,22 @@ class WorkerApp(StreamApp):
             is_alive=self.why_not_alive,
         )
         log.info("metrics and probes", event_name="serving", port=self.endpoint.port)
+
+    async def find_missing_rows(self, partition: int) -> Mapping[str, Rows]:
+        """The episodes that were told, where the partition's state is gone or never was."""
+        part = self.batch_tables[EPISODES].part(partition)
+        if self.episodes is None or partition_key(partition) in part:
+            return {}
+        rules = {loaded.rule.id for loaded in self.plan.rules}
+        rows = await take_up(self.episodes(partition), rules)
+        if rows:
+            log.warning(
+                "The state is gone: takes up what was told",
+                event_name="episodes_taken_up",
+                partition=partition,
+                episodes=len(rows),
+            )
+        return {EPISODES: rows} if rows else {}
 
     async def on_shutdown(self) -> None:
         if self.endpoint is not None:
@@ -128,7 +157,7 @@ def build_worker(
         heartbeat_s=settings.session_timeout_s / 10,
         linger_s=settings.poll_linger_ms / 1000,
     )
-    return WorkerApp(plan, stream, settings)
+    return WorkerApp(plan, stream, settings, reading.episodes)
 
 
 def changelogs_of(app_id: str) -> list[str]:
@@ -160,7 +189,8 @@ def end_soon() -> None:
 
 
 def run_app(app: StreamApp) -> NoReturn:
-    """Run a stream app as this process, on uvloop, with the logs as they are set up."""
+    """Run a stream app as this process, on uvloop, with the logs as they are set up. Raises the `Fatal` that
+    it refused to work for."""
     import mode.loop  # noqa: PLC0415 - it changes the process's event loop: only where one is run
 
     collect_garbage_rarely()
@@ -172,5 +202,9 @@ def run_app(app: StreamApp) -> NoReturn:
     app.failure.then = end_soon
     worker = app.Worker(loglevel="INFO", redirect_stdouts=False, override_logging=False)
     worker.spinner = None
-    worker.execute_from_commandline()
+    try:
+        worker.execute_from_commandline()
+    finally:
+        if isinstance(app.failure.cause, Fatal):
+            raise app.failure.cause
     raise SystemExit(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from app.detector.model import ClockReading, Side, Unreadable
 from app.errors import Transient
 from app.native.connect import NativeConnect, RemoteConnect
 from app.native.jars import resolve_jars
-from app.ports import Codec
+from app.ports import Codec, Record
 from app.rules import ContractTable, LoadedRule, load_document
 from app.settings import Settings
 from app.stream.rule_partition import Compile
@@ -37,6 +37,7 @@ from connectors.kafka.confirming import ConfirmRequests
 from connectors.kafka.controls import tell_every_partition
 from connectors.kafka.lost import find_last, tell_slot_lost
 from connectors.kafka.observations import ObservationCodec, encode_clock, encode_unreadable
+from connectors.kafka.reading import read_partition
 from connectors.kafka.requests import SweepRequests, ask_sweeps
 from connectors.kafka.seeding import SeedLog
 from connectors.kafka.status import StatusView
@@ -47,7 +48,7 @@ from connectors.soroban.allowance import Purpose
 from connectors.soroban.as_of import EntrySource
 from connectors.soroban.codec import ChainCodec
 from connectors.soroban.service import LoadContracts, PollerParts, PollerService, network_name
-from schemas.topics import CHAIN_EVENTS, DB_CHANGES, OBSERVATIONS
+from schemas.topics import CHAIN_EVENTS, DB_CHANGES, EPISODES, OBSERVATIONS
 
 log = get_logger(__name__)
 
@@ -69,6 +70,15 @@ def compile_version(prefix: str = "") -> Compile:
         return loaded, build_codecs([loaded], prefix)
 
     return compile_document
+
+
+def told_episodes(settings: Settings) -> Callable[[int], AsyncIterator[Record]]:
+    """What reads a partition of `drift.episodes` once, to its present end."""
+
+    def read(partition: int) -> AsyncIterator[Record]:
+        return read_partition(settings.kafka, settings.topic(EPISODES), partition)
+
+    return read
 
 
 @asynccontextmanager

@@ -61,7 +61,7 @@ class _ActivateRecord(msgspec.Struct):
     version: Annotated[int, msgspec.Meta(ge=1)]
     hash: str
     effective: str
-    document: str | None = None
+    document: str | msgspec.UnsetType | None = msgspec.UNSET
     path: str = ""
 
 
@@ -191,6 +191,8 @@ class ObservationCodec:
     def _activate(self, asked: _ActivateRecord) -> Sequence[Input]:
         if asked.rule not in self._rules:
             return self._skip("no_rule")
+        if asked.document is msgspec.UNSET:
+            return self._skip("activate")
         at = _us(asked.effective, "activate.effective")
         return (Activation(asked.rule, asked.version, asked.hash, at, asked.document, asked.path),)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -13,9 +13,18 @@ from app.errors import Transient
 _POLL_MS: Final = 500
 
 
-async def read_all(brokers: str, topic: str, partitions: int) -> AsyncIterator[Any]:
+def read_all(brokers: str, topic: str, partitions: int) -> AsyncIterator[Any]:
     """Every record up to the present end of a topic, partition by partition in order; of no group. Raises
     `Transient`."""
+    return _read(brokers, topic, range(partitions))
+
+
+def read_partition(brokers: str, topic: str, partition: int) -> AsyncIterator[Any]:
+    """The same of one partition."""
+    return _read(brokers, topic, (partition,))
+
+
+async def _read(brokers: str, topic: str, partitions: Iterable[int]) -> AsyncIterator[Any]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=brokers,
         enable_auto_commit=False,
@@ -24,7 +33,7 @@ async def read_all(brokers: str, topic: str, partitions: int) -> AsyncIterator[A
     )
     try:
         await consumer.start()
-        places = [TopicPartition(topic, one) for one in range(partitions)]
+        places = [TopicPartition(topic, one) for one in partitions]
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
         left = {place for place in places if ends[place] > 0}

@@ -1,10 +1,10 @@
 """How fast a whole rule is swept, on the real stack: `python -m tests.bench.sweep [KEYS [FOLDER]]`.
 
-Rows and entries of all keys are there before; everything runs on this machine, the simulated node too. While it
-sweeps, a row is edited by hand twice a second. Prints one JSON object: `keys_per_s` from the run's start to
+Rows and entries of all keys are there before; everything runs on this machine, the simulated node too. While
+it sweeps, a row is edited by hand twice a second. Prints one JSON object: `keys_per_s` from the start to
 the last page, `end_to_end_per_s` until the worker has judged all that was read, `cpu_s_per_1000_keys` of each
-process (this one is the node), memory before and at most, how old `verified through` became, and how long after
-an edit its mismatch was told, against the bound of the rule.
+process (this one is the node), memory before and at most, how old `verified through` became, and how long
+after an edit its mismatch was told, against the bound of the rule.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ from app.demo.score import percentile
 from app.demo.system import PARTITIONS, System, SystemOptions
 from app.demo.truth import Window
 from app.demo.world import Borrower
-from app.native.child import free_port
-from app.native.supervisor import Service
 from app.settings import Settings
 from app.sweep.sweep_run import OVER
 from app.telemetry import configure_logging
@@ -60,16 +58,10 @@ async def main(count: int, place: str | None) -> None:
             addresses = [borrower_address(5, number) for number in range(count)]
             await fill(system, addresses)
             closing = asyncio.create_task(close_ledgers(system))
-            port = free_port()
-            system.supervisor.environment |= {
-                "DRIFTWATCH_SWEEPER_PORT": str(port),
-                "RECONCILIATION_INTERVAL_MS": "0",
-            }
+            system.supervisor.environment["RECONCILIATION_INTERVAL_MS"] = "0"
             began = CLOCK.monotonic_s()
             await system.start_pipeline(say, seeded_within_s=90 + count / 2000)
             say(f"seeded {count / (CLOCK.monotonic_s() - began):.0f} keys/s, start-up included")
-            await system.supervisor.start(Service("sweeper", ("sweeper",), port))
-            await system.supervisor.until_ready("sweeper", 60)
             try:
                 print(json.dumps(await measure(system, addresses)))
             finally:

@@ -129,13 +129,16 @@ def test_the_end_of_a_seed_and_gaps_of_both_sides_are_controls(rule: LoadedRule)
 
 def test_what_concerns_nobody_yet_is_skipped_by_name(rule: LoadedRule) -> None:
     codec = ObservationCodec([rule])
-    controls = {name: {"rule": "lines"} for name in ("mark", "epoch", "activate")}
+    bare = {"rule": "lines", "version": 2, "hash": "ab", "effective": WHEN}
+    controls = {"mark": {"rule": "lines"}, "epoch": {"rule": "lines"}, "activate": bare}
     seeded = {"seeded": {"rule": "other", "side": "left", "at": WHEN}}
     bodies: list[object] = [{name: body} for name, body in controls.items()]
-    for body in (*bodies, seeded, LEFT | {"rule": "other"}, LEFT | {"origin": "change"}):
+    others = (LEFT | {"rule": "other"}, LEFT | {"origin": "change"}, LEFT | {"version": 7})
+    for body in (*bodies, seeded, *others, {"seeded": seeded["seeded"] | {"rule": "lines", "version": 7}}):
         assert codec.decode(Arrived(json.dumps(body).encode())) == ()
     assert codec.decode(Arrived(None)) == ()
     expected = {"mark": 1, "epoch": 1, "activate": 1, "no_rule": 2, "change": 1, "null_value": 1}
+    expected["other_version"] = 2
     assert codec.skipped == expected
 
 

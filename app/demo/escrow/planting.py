@@ -74,6 +74,17 @@ def _missing_escrow(_: EscrowWorld, escrow: Escrow, delays: Delays) -> list[Step
     return [RowStep(0, Books.of(escrow)), ChainStep(delays.wrong_us, escrow, "escrow_initialized")]
 
 
+def _inserted_wrong(world: EscrowWorld, escrow: Escrow, delays: Delays) -> list[Step]:
+    """The contract is there; the rows that make it known come in one transaction, and are wrong."""
+    funded = grown(escrow, _amount(world))
+    right = Books.of(funded)
+    return [
+        ChainStep(0, funded, "escrow_initialized"),
+        RowStep(delays.follow_us, right._replace(total=funded.funded + 1)),
+        RowStep(delays.late_us, right),
+    ]
+
+
 def _unheld_id(_: EscrowWorld, escrow: Escrow, delays: Delays) -> list[Step]:
     """The contract is there, under another id than the invoice's."""
     return [
@@ -121,6 +132,7 @@ _PLANTERS: Final[dict[Planted, Callable[[EscrowWorld, Escrow, Delays], list[Step
     Planted.WRONG_CONTRACT: _wrong_contract,
     Planted.UNMAPPED: _unmapped,
     Planted.UNHELD_ID: _unheld_id,
+    Planted.INSERTED_WRONG: _inserted_wrong,
     Planted.BEFORE_START: _before_start,
     Planted.LEFT_SCOPE: _left_scope,
 }

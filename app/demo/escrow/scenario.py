@@ -62,7 +62,7 @@ class EscrowScenario:
             if entry is not None:
                 chain.write(invoice.key, entry, "escrow_initialized")
                 invoice.entries.add(now_us, entry)
-        drafts = [(each, Books.of(each.escrow)) for each in self.world.late]
+        drafts = [(each, Books.of(each.escrow)) for each in self.world.late if each.is_known]
         rows += [(each, books._replace(status="draft", total=None)) for each, books in drafts]
         chain.close(now_us)
         await insert_all(connection, rows)

@@ -28,12 +28,15 @@ class Planted(StrEnum):
     WRONG_CONTRACT = "wrong_contract"
     UNMAPPED = "unmapped"
     UNHELD_ID = "unheld_id"
+    INSERTED_WRONG = "inserted_wrong"
     BEFORE_START = "before_start"
     LEFT_SCOPE = "left_scope"
 
 
 DRIFTS: Final = tuple(kind for kind in Planted if kind is not Planted.LEFT_SCOPE)
-_OF_UNBORN: Final = frozenset({Planted.MISSING_ESCROW, Planted.UNHELD_ID})
+WITHOUT_ROWS: Final = frozenset({Planted.MISSING_ESCROW, Planted.INSERTED_WRONG})
+"""Invoices that nobody knows, nor their contracts, until they are planted."""
+_OF_UNBORN: Final = WITHOUT_ROWS | {Planted.UNHELD_ID}
 _NEVER_HEAL: Final = frozenset({Planted.WRONG_CONTRACT, Planted.UNMAPPED, Planted.UNHELD_ID})
 """A mapping takes effect with the ledger after the poller has met it: its end would be known only roughly."""
 
@@ -66,6 +69,11 @@ class Invoice:
     def escrow(self) -> Escrow:
         """The escrow that it has, or will have."""
         return self.line or escrow_of(self.key, 0, 1000 * STROOPS)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has rows from the start."""
+        return self.plan is None or self.plan.planted not in WITHOUT_ROWS
 
     def violations(self, window: Window) -> list[Violation]:
         """When its rows and its escrow really disagreed; an id that no contract can hold has no escrow."""
