@@ -111,6 +111,11 @@ class WorkerMetrics:
             "The left side's clock less the right one's, as far as it is certain",
             labels=["rule"],
         )
+        version = GaugeMetricFamily(
+            "driftwatch_rule_version", "The version of a rule that judges", labels=["rule", "partition"]
+        )
+        for (rule, partition), held in sorted(self.held.items()):
+            version.add_metric([rule, str(partition)], held.rule.version)
         suspects = GaugeMetricFamily(
             "driftwatch_suspects", "Drift that waits for a live read of both sides", labels=["rule"]
         )
@@ -149,6 +154,7 @@ class WorkerMetrics:
         yield keys
         yield unknown
         yield offset
+        yield version
         yield suspects
         yield blind
         yield doubted

@@ -140,7 +140,9 @@ async def measure(system: System, addresses: Sequence[str]) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         status = await stack.enter_async_context(StatusView(settings))
         say("waiting for the seed to be judged")
-        while await age_of(system) > 20 or any(run["state"] not in OVER for run in status.runs(RULE)):
+        quiet = 0
+        while quiet < 6 or any(run["state"] not in OVER for run in status.runs(RULE)):
+            quiet = quiet + 1 if await age_of(system) < BOUND_S + 1 else 0
             await CLOCK.sleep(0.5)
         making, hearing = asyncio.create_task(edits.make()), asyncio.create_task(edits.hear())
         try:
