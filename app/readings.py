@@ -36,6 +36,14 @@ class EntryPage:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """Keys that a contract lists. `following`: the number at which the next page begins, None at the end."""
+
+    keys: tuple[str, ...]
+    following: int | None
+
+
 def read_snapshot(text: str) -> Snapshot:
     """`xmin:xmax:xip,xip` as `pg_current_snapshot()` prints it; raises ValueError for anything else."""
     first, last, listed = text.split(":")

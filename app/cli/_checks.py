@@ -67,7 +67,7 @@ async def find_at_node(settings: Settings, rules: Sequence[LoadedRule], clock: C
     """Each node answers, serves the configured network, and has a ledger of the last minute."""
     found: list[Finding] = []
     for rpc in nodes_in(settings, clock):
-        found += await _find_one(settings, rules, clock, rpc)
+        found += await _guarded(f"rpc {rpc.subject}", _find_one(settings, rules, clock, rpc))
     return found
 
 

@@ -21,6 +21,7 @@ log = get_logger(__name__)
 
 _POLL_S: Final = 0.5
 _PAGE: Final = 500
+_LOOK_EVERY_S: Final = 2.0
 _NOT_BEGUN: Final = "has not begun"
 _WAITED_OUT: Final = (Transient, Fatal)
 """A store that a person must mend is waited for as well: nobody else may stand still because of it."""
@@ -61,6 +62,7 @@ class Recorder:
         self._told: dict[Place, int] = {}
         self._trouble: str | None = _NOT_BEGUN
         self._in_hand = 0
+        self._looked_s = 0.0
 
     @property
     def why_not_ready(self) -> str | None:
@@ -92,6 +94,19 @@ class Recorder:
             await self._keep(records, stop)
         elif self._feed.held <= self._known:
             self._trouble = None
+            await self._look_for_rebuild()
+
+    async def _look_for_rebuild(self) -> None:
+        """Another recorder may rebuild the store while nothing comes in here."""
+        now = self._clock.monotonic_s()
+        if now - self._looked_s >= _LOOK_EVERY_S:
+            self._looked_s = now
+            if (await self._store.read_positions()).generation != self._generation:
+                self._read_again()
+
+    def _read_again(self) -> None:
+        log.info("The store was rebuilt: reading again", event_name="recorder_rewound")
+        self._known.clear()
 
     # ---- where partitions stand
 
@@ -211,8 +226,7 @@ class Recorder:
         positions = {place: Position(end, max(end, self._told.get(place, 0))) for place, end in ends.items()}
         is_stored = await self._store_rows(kept, positions, self._generation)
         if not is_stored:
-            log.info("The store was rebuilt: reading again", event_name="recorder_rewound")
-            self._known.clear()
+            self._read_again()
             return False
         self._metrics.stored.observe(self._clock.monotonic_s() - began)
         for kind, rows in latest_rows(kept).items():

@@ -74,7 +74,7 @@ class Books:
     async def _look(self) -> None:
         recorded = (await self._store.read_positions()).by_place
         held = self._feed.held
-        behind: dict[Place, int] = {}
+        behind = dict.fromkeys(held, 0)
         for topic in sorted({place.topic for place in held}):
             for place, end in (await self._feed.ends(topic)).items():
                 if place in held:

@@ -81,7 +81,7 @@ class Clocks:
 
     def plain(self) -> list[object]:
         """What must be durable, in plain types."""
-        return [self.left_us, self.apart_since, list(self._late), [side.value for side in self._unmoved]]
+        return [self.left_us, self.apart_since, list(self._late), sorted(self._unmoved)]
 
     def restore(self, held: Sequence[object]) -> None:
         """Take up what `plain` gave."""

@@ -11,6 +11,7 @@ from app.detector.episode import Teller
 from app.detector.judge import Judge
 from app.detector.keys import Changed, Held, Keys
 from app.detector.model import (
+    ABSENT,
     INFINITY,
     SECOND,
     UNKNOWN,
@@ -35,6 +36,7 @@ from app.detector.model import (
     Upgraded,
 )
 from app.detector.past import Loss, Sweep
+from app.detector.proofs import Proofs
 from app.detector.schedule import Schedule
 from app.detector.suspects import Suspects
 from app.detector.timeline import KeyState, limit_versions
@@ -70,6 +72,7 @@ class Detector:
         self.right = Watermark(Side.RIGHT, from_empty=from_empty)
         self.verified_through = -INFINITY
         self.trust = Trust(rule, self.left, self.right)
+        self._proofs = Proofs(self.left)
         self.keys = Keys(self.left, self.right, held)
         self.mutes: list[Mute] = []
         self._events = (0, 0)
@@ -117,7 +120,7 @@ class Detector:
         effects: list[Effect] = [self._tell_loss(gap) for gap in watermark.advance(mark)]
         if len(watermark.past) > past:
             self._look_again(watermark)
-        effects += self.trust.see_mark(mark, before)
+        effects += [*self._proofs.take(), *self.trust.see_mark(mark, before)]
         self._note_losses()
         self._judge_due(effects)
         self._look_at(self.suspects.answering, effects)
@@ -325,8 +328,11 @@ class Detector:
             return []
         effects: list[Effect] = []
         if is_lost:
-            detail = "a before-image is not what was held"
-            effects.append(self._incident(key, "continuity", Side.LEFT, at, detail))
+            incident = self._incident(key, "continuity", Side.LEFT, at, "a before-image is not what was held")
+            if change.before == ABSENT:
+                self._proofs.hold(incident)
+            else:
+                effects.append(incident)
         if limit_versions(left.rows[change.row].versions, self.rule):
             effects.append(self._incident(key, "too_hot", Side.LEFT, at, TOO_HOT))
         has_record = self.keys.live[key].record is not None

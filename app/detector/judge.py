@@ -88,12 +88,13 @@ class Judge:
         """What could not be judged and is unknown still has no end yet, however long nobody has looked."""
         if self.log is None:
             return
-        for key, side, start in list(self.log.pieces):
+        for key in self.keys.every():
             state = self.keys.find(key)
-            if state is not None:
-                last = self._sides(key, state)[side is Side.RIGHT][-1]
-                if last[2] == UNKNOWN and last[0] == start:
-                    self.log.pieces[key, side, start] = INFINITY
+            for side, pieces in zip(Side, () if state is None else self._sides(key, state), strict=False):
+                watermark = self.keys.left if side is Side.LEFT else self.keys.right
+                name = (key, side, pieces[-1][0])
+                if pieces[-1][2] == UNKNOWN and (name in self.log.pieces or watermark.past):
+                    self.log.pieces[name] = INFINITY
 
     def end(self, key: str, at: int, effects: list[Effect]) -> None:
         """The rule's version ends: an open episode resolves, and nothing is kept of it."""

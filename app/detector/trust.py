@@ -44,9 +44,14 @@ class Trust:
         return self.clocks.apart_since is not None
 
     @property
-    def cause(self) -> str | None:
+    def causes(self) -> tuple[str, ...]:
         """Why the rule cannot be verified now, blindness aside."""
-        return next(iter((*self.left.doubts, *self.right.doubts)), None)
+        return (*self.left.doubts, *self.right.doubts)
+
+    @property
+    def cause(self) -> str | None:
+        """The first of `causes`."""
+        return next(iter(self.causes), None)
 
     def see_mark(self, mark: Mark, before: tuple[int, int]) -> list[Effect]:
         """A mark moved the watermarks from where they were before."""

@@ -56,6 +56,9 @@ def boolean(value: object) -> Scalar:
 
 def scaled(value: str, scale: int) -> int | None:
     """A decimal text as an integer with `scale` decimals; None where that is not exact, or not a number."""
+    if value.isdecimal() and value.isascii() and len(value) <= MAX_DIGITS:
+        factor: int = 10**scale
+        return int(value) * factor  # the usual text; a regular expression costs four times as much
     found = _DECIMAL.fullmatch(value) if len(value) <= MAX_DIGITS else None
     if found is None:
         return None

@@ -82,6 +82,8 @@ def join_mapping(stated: Stated, readers: Sequence[Reader], joined: Sequence[int
     primary_key = None if given is None else (given,) if isinstance(given, str) else tuple(given)
     needed = [key, *(primary_key or ()), *join["missing"]]
     mine = [read if place in joined else _constant(None) for place, read in enumerate(readers)]
+    names = [name for name in stated["fields"] if name != "existence"]
+    by_field = [columns_of(stated["fields"][name]["left"]) for name in names]
     return LeftMapping(
         source=left.get("source"),
         table=table,
@@ -92,6 +94,9 @@ def join_mapping(stated: Stated, readers: Sequence[Reader], joined: Sequence[int
         key_of=compile_key(rule, table, key),
         row_id=told_apart(joined_row, compile_row_id(rule, table, primary_key, key)),
         images_are_full=join.get("replica_identity") == "full",
+        field_columns=tuple(
+            frozenset(columns if place in joined else ()) for place, columns in enumerate(by_field)
+        ),
     )
 
 

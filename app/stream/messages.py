@@ -98,6 +98,8 @@ def tell_incident(names: TopicNames, incident: Incident, source: str | None) -> 
     until = None if ends_itself else content["until"]
     began = incident.from_us // MINUTE_US if incident.cause in DOUBTS else content["from"]
     incident_id = derive_id(incident.cause, source, incident.rule, began, until, incident.key)
+    if incident.key is not None:
+        content["key"] = incident.key
     return _status(names, f"incident|{incident_id}", {"id": incident_id, **content})
 
 

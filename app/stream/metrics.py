@@ -84,6 +84,7 @@ class WorkerMetrics:
             "driftwatch_parked_partitions", "Partitions that stand still at a record", value=self.parked()
         )
         yield from self._by_rule()
+        yield from self._by_trust()
 
     def _skipped(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -103,14 +104,6 @@ class WorkerMetrics:
             "driftwatch_open_episodes", "Episodes open now", labels=["rule", "severity"]
         )
         keys = GaugeMetricFamily("driftwatch_keys", "Keys of which something is held", labels=["rule"])
-        unknown = GaugeMetricFamily(
-            "driftwatch_unverifiable_keys", "Keys that are unknown now on a side", labels=["rule"]
-        )
-        offset = GaugeMetricFamily(
-            "driftwatch_clock_offset_seconds",
-            "The left side's clock less the right one's, as far as it is certain",
-            labels=["rule"],
-        )
         version = GaugeMetricFamily(
             "driftwatch_rule_version", "The version of a rule that judges", labels=["rule", "partition"]
         )
@@ -119,25 +112,12 @@ class WorkerMetrics:
         suspects = GaugeMetricFamily(
             "driftwatch_suspects", "Drift that waits for a live read of both sides", labels=["rule"]
         )
-        blind = GaugeMetricFamily("driftwatch_blind", "1 while nothing is judged", labels=["rule", "cause"])
-        doubted = GaugeMetricFamily(
-            "driftwatch_unverifiable", "1 while a side cannot be trusted", labels=["rule", "cause"]
-        )
         now = self.clock.now_us()
         for rule in sorted({rule for rule, _ in self.held}):
             mine = [held for (name, _), held in self.held.items() if name == rule]
             of_rule = [held.detector for held in mine]
             keys.add_metric([rule], sum(held.keys for held in mine))
-            unknown.add_metric([rule], sum(each.detector.count_unverifiable(each.keys) for each in mine))
             suspects.add_metric([rule], sum(len(each.suspects.waiting) for each in of_rule))
-            offsets = [each.trust.clocks.offset_us for each in of_rule]
-            known = [each for each in offsets if each is not None]
-            if known:
-                offset.add_metric([rule], max(known, key=abs) / SECOND)
-            blind.add_metric([rule, CLOCK], any(each.trust.is_blind for each in of_rule))
-            blind.add_metric([rule, "silent"], any(each.blind for each in mine))
-            for cause in (CLOCK, SCHEMA):
-                doubted.add_metric([rule, cause], any(each.trust.cause == cause for each in of_rule))
             reached = [min(sides) for sides in zip(*(each.watermarks() for each in of_rule), strict=True)]
             for side, watermark in zip(("left", "right"), reached, strict=True):
                 if watermark > -INFINITY:
@@ -152,10 +132,36 @@ class WorkerMetrics:
         yield age
         yield active
         yield keys
-        yield unknown
-        yield offset
         yield version
         yield suspects
+
+    def _by_trust(self) -> Iterable[Metric]:
+        """What of each rule cannot be verified now, and why."""
+        unknown = GaugeMetricFamily(
+            "driftwatch_unverifiable_keys", "Keys that are unknown now on a side", labels=["rule"]
+        )
+        offset = GaugeMetricFamily(
+            "driftwatch_clock_offset_seconds",
+            "The left side's clock less the right one's, as far as it is certain",
+            labels=["rule"],
+        )
+        blind = GaugeMetricFamily("driftwatch_blind", "1 while nothing is judged", labels=["rule", "cause"])
+        doubted = GaugeMetricFamily(
+            "driftwatch_unverifiable", "1 while a side cannot be trusted", labels=["rule", "cause"]
+        )
+        for rule in sorted({rule for rule, _ in self.held}):
+            mine = [held for (name, _), held in self.held.items() if name == rule]
+            trusts = [held.detector.trust for held in mine]
+            unknown.add_metric([rule], sum(each.detector.count_unverifiable(each.keys) for each in mine))
+            known = [each.clocks.offset_us for each in trusts if each.clocks.offset_us is not None]
+            if known:
+                offset.add_metric([rule], max(known, key=abs) / SECOND)
+            blind.add_metric([rule, CLOCK], any(each.is_blind for each in trusts))
+            blind.add_metric([rule, "silent"], any(each.blind for each in mine))
+            for cause in (CLOCK, SCHEMA):
+                doubted.add_metric([rule, cause], any(cause in each.causes for each in trusts))
+        yield unknown
+        yield offset
         yield blind
         yield doubted
 

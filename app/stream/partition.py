@@ -247,16 +247,16 @@ class DriftPartition:
     def _begin(self, first: Record, effects: list[Effect]) -> None:
         """The first change that this state takes in. Where it is not the first one of all, or where episodes
         had been told before, there was a state and it is gone: both sides are read again. Then never heard of
-        is not absent, though both histories began with the topics."""
+        is not absent, though both histories began with the topics: unknown since the beginning of time, until
+        heard of."""
         if first.offset == 0 and not self._has_taken_up:
             return
-        until = first.timestamp * 1000 + 1000
         for held in self.rules.values():
             if self.plan.from_empty and first.offset > 0:
                 for side in Side:
-                    effects += held.detector.control(Gap(side, None, 0, until, "offsets"))
+                    effects += held.detector.control(Gap(side, None, 0, 1, "offsets"))
             else:
-                effects.append(Resweep(held.rule.id, "state", until))
+                effects.append(Resweep(held.rule.id, "state", first.timestamp * 1000))
 
     def _lose_offsets(self, expected: int, record: Record, effects: list[Effect]) -> None:
         self._record = record

@@ -65,6 +65,12 @@ class SweepMetrics:
         self.duration = Gauge(
             "driftwatch_sweep_duration_seconds", "How long the last sweep took", ["rule"], registry=registry
         )
+        self.gave_way = Counter(
+            "driftwatch_sweep_gave_way_seconds",
+            "Time that sweeps stood still for workers that were behind",
+            ["rule"],
+            registry=registry,
+        )
         self.refused = Counter(
             "driftwatch_sweep_requests_refused", "Requests that nobody can understand", registry=registry
         )

@@ -4,14 +4,16 @@ lists."""
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, Protocol
 
 from app.detector.model import EntryAsOf
-from app.readings import EntryPage, Place, RowPage
+from app.readings import EntryPage, KeyPage, Place, RowPage
 from app.rules import LoadedRule
+from app.sweep.met import MetKeys
 from app.sweep.patience import Patience
 
 ENTRIES_A_CALL: Final = 200
@@ -28,9 +30,10 @@ class RowSource(Protocol):
 
 
 class EntrySource(Protocol):
-    """Reads entries as of a ledger. `list_keys` is None where the contract cannot list its keys."""
+    """Reads entries as of a ledger. `list_page` lists the keys from number `first` on, from 0; None where the
+    contract cannot list its keys."""
 
-    async def list_keys(self, loaded: LoadedRule) -> Sequence[str] | None: ...
+    async def list_page(self, loaded: LoadedRule, first: int) -> KeyPage | None: ...
     async def read(self, loaded: LoadedRule, keys: Sequence[str], at_least: int) -> EntryPage: ...
 
 
@@ -55,14 +58,14 @@ class Reading:
 
 class BothSides:
     """Reads one rule's two sides; trouble that passes is waited out. `at_least`: the ledger from which an
-    answer counts. The keys that were met are remembered by their hashes (about 60 bytes each)."""
+    answer counts. What is held does not grow with the keys, but for their hashes (14 bytes each)."""
 
     def __init__(
         self, sources: tuple[RowSource, EntrySource], loaded: LoadedRule, patiently: Patience, at_least: int
     ) -> None:
         self._rows, self._entries = sources
         self._loaded, self._patiently, self.at_least = loaded, patiently, at_least
-        self._met: set[int] = set()
+        self._met = MetKeys()
         self.cannot_list = False
 
     async def pages(self, size: int, after: Place | None = None) -> AsyncGenerator[Reading, None]:
@@ -84,8 +87,7 @@ class BothSides:
     async def _reading(self, after: Place | None, size: int) -> Reading:
         page = await self._page(after, size)
         keys = list(dict.fromkeys(row.key for row in page.rows))
-        again = frozenset(key for key in keys if hash(key) in self._met)
-        self._met.update(map(hash, keys))
+        again = frozenset(key for key in keys if not self._met.add(key))
         return Reading(page, await self.read_entries([key for key in keys if key not in again]), again)
 
     async def pass_by(self, size: int, until: Place | None) -> None:
@@ -93,7 +95,7 @@ class BothSides:
         after: Place | None = None
         while True:
             page = await self._page(after, size, until)
-            self._met.update(hash(row.key) for row in page.rows)
+            self._met.update(row.key for row in page.rows)
             if page.after is None:
                 return
             after = page.after
@@ -101,16 +103,40 @@ class BothSides:
     async def others(self, besides: Sequence[str]) -> AsyncGenerator[Reading, None]:
         """The keys that no row had: those that the contract lists, and `besides`. Each is read on both sides
         by its key."""
-        listed = await self._patiently(lambda: self._entries.list_keys(self._loaded))
-        self.cannot_list = listed is None
-        wanted = dict.fromkeys((*(listed or ()), *besides))
-        unmet = iter([key for key in wanted if hash(key) not in self._met])
-        while keys := list(islice(unmet, ENTRIES_A_CALL)):
-            yield await self.read(keys)
+        asked, unmet = MetKeys(), deque[str]()
+        async with aclosing(self._listed()) as pages:
+            async for keys in pages:
+                unmet.extend(key for key in keys if key not in self._met and asked.add(key))
+                while len(unmet) >= ENTRIES_A_CALL:
+                    yield await self.read([unmet.popleft() for _ in range(ENTRIES_A_CALL)])
+        unmet.extend(key for key in besides if key not in self._met and asked.add(key))
+        while unmet:
+            yield await self.read([unmet.popleft() for _ in range(min(len(unmet), ENTRIES_A_CALL))])
+
+    async def _listed(self) -> AsyncGenerator[Sequence[str], None]:
+        """The contract's own keys; the next page is asked for while one is worked on."""
+        following: asyncio.Task[KeyPage | None] | None = asyncio.create_task(self._key_page(0))
+        try:
+            while following is not None:
+                page = await following
+                following = None
+                if page is None:
+                    self.cannot_list = True
+                    return
+                if page.following is not None:
+                    following = asyncio.create_task(self._key_page(page.following))
+                yield page.keys
+        finally:
+            if following is not None:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    async def _key_page(self, first: int) -> KeyPage | None:
+        return await self._patiently(lambda: self._entries.list_page(self._loaded, first))
 
     async def again(self, keys: Sequence[str]) -> AsyncGenerator[Reading, None]:
         """Those of `keys` that a row had, whole: a page does not tell that a second row of a key is gone."""
-        met = [key for key in keys if hash(key) in self._met]
+        met = [key for key in keys if key in self._met]
         for first in range(0, len(met), ENTRIES_A_CALL):
             yield await self.read(met[first : first + ENTRIES_A_CALL])
 

@@ -23,6 +23,10 @@ log = get_logger(__name__)
 _TELL_EVERY_S: Final = 2.0
 _LEDGER_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.25
+_LATER_S: Final = 3.0
+"""So much older than it was before a sweep may `verified through` become before the sweep gives way."""
+_GIVES_WAY_S: Final = 5.0
+"""For so long at a time: where a side stands still the sweep goes on, a page at a time."""
 
 
 class SweepLog(Protocol):
@@ -84,7 +88,7 @@ class Sweeper:
         self._sources, self._clock, self._options = sources, clock, options
         self.metrics = metrics
         self._patiently = Patience(clock, options.patience_s)
-        self._told_s = self._ledger_s = 0.0
+        self._told_s = self._ledger_s = self._usual_s = 0.0
 
     async def sweep(self, loaded: LoadedRule, run: SweepRun, gate: asyncio.Event) -> Mapping[str, Any]:
         """Sweep until the detector has judged what was read; the open episodes of keys that drift. `gate`:
@@ -94,6 +98,7 @@ class Sweeper:
         up again afterwards.
         """
         run.begin(loaded, self._clock.now_us())
+        self._usual_s = max(0.0, self._verified_age_s(run.rule))
         await self._tell(run)
         both = BothSides(
             (self._sources.rows, self._sources.entries), loaded, self._patiently, await self._find_ledger()
@@ -180,12 +185,25 @@ class Sweeper:
         if self._options.rate is not None:
             spent = self._clock.monotonic_s() - page[0]
             await self._clock.sleep(max(0.0, page[1] / self._options.rate - spent))
+        await self._give_way(run.rule)
         if not gate.is_set():
             run.state = State.PAUSED
             await self._tell(run)
             await gate.wait()
             run.state = State.RUNNING
             await self._tell(run)
+
+    async def _give_way(self, rule: str) -> None:
+        """Where the workers fall behind they judge first: a sweep must not make alarms late."""
+        until = self._clock.monotonic_s() + _GIVES_WAY_S
+        while self._verified_age_s(rule) > self._usual_s + _LATER_S and self._clock.monotonic_s() < until:
+            self.metrics.gave_way.labels(rule).inc(_LOOK_EVERY_S)
+            await self._clock.sleep(_LOOK_EVERY_S)
+
+    def _verified_age_s(self, rule: str) -> float:
+        """How long ago the event time is up to which the rule is judged; 0 where nobody judges."""
+        verified = self._sources.verdicts.verified_through(rule)
+        return 0.0 if verified is None else (self._clock.now_us() - verified) / SECOND
 
     async def _find_ledger(self) -> int:
         """Entries are read at the poller's ledger or later; where nobody has polled yet, at any."""

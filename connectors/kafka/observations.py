@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -46,6 +47,13 @@ _NOT_JUDGED_YET: Final = ("mark", "epoch")
 
 
 _Ledger = Annotated[int, msgspec.Meta(ge=0, le=(1 << 32) - 1)]
+
+
+# A thousand reads of a page have one snapshot and one time.
+_micros = lru_cache(maxsize=1 << 12)(microseconds)
+_text_of_time = lru_cache(maxsize=1 << 12)(format_time)
+_snapshot_of = lru_cache(maxsize=64)(read_snapshot)
+_text_of_snapshot = lru_cache(maxsize=64)(show_snapshot)
 
 
 class _SeededRecord(msgspec.Struct):
@@ -227,7 +235,7 @@ class ObservationCodec:
 
 
 def _row_as_of(rule: Rule, found: _Record) -> RowAsOf:
-    snapshot = read_snapshot(_needed(found.snapshot, "snapshot"))
+    snapshot = _snapshot_of(_needed(found.snapshot, "snapshot"))
     value = _value(rule, found)
     if found.row is None and value != ABSENT:
         raise ValueError("a value without its row")
@@ -266,7 +274,7 @@ def _needed(text: str | None, name: str) -> str:
 
 
 def _us(text: str | None, name: str) -> int:
-    micros = microseconds(text or "")
+    micros = _micros(text or "")
     if micros is None or not 0 <= micros <= LATEST_EVENT_US:
         raise ValueError(f"{name} is no time of an event")
     return micros
@@ -280,7 +288,7 @@ def encode_read(rule: Rule, read: RowAsOf | EntryAsOf, run: str, origin: str) ->
     something is there which could not be read."""
     body: dict[str, object] = {"rule": rule.id, "key": read.key, "origin": origin, **_shown(rule, read.value)}
     if isinstance(read, RowAsOf):
-        body |= {"side": Side.LEFT, "row": read.row, "snapshot": show_snapshot(read.snapshot)}
+        body |= {"side": Side.LEFT, "row": read.row, "snapshot": _text_of_snapshot(read.snapshot)}
         if read.besides:
             body["besides"] = read.besides
     else:
@@ -288,8 +296,8 @@ def encode_read(rule: Rule, read: RowAsOf | EntryAsOf, run: str, origin: str) ->
         if read.modified_ledger >= 0:
             body["position"] = read.modified_ledger
         if read.modified_at is not None:
-            body["at"] = format_time(read.modified_at)
-    body |= {"read_at": format_time(read.read_at), "run": run, "version": rule.version}
+            body["at"] = _text_of_time(read.modified_at)
+    body |= {"read_at": _text_of_time(read.read_at), "run": run, "version": rule.version}
     return orjson.dumps(body)
 
 

@@ -9,12 +9,22 @@ from app.detector.values import show
 from app.rules.canonical import microseconds, scaled
 
 _NUMBERS = (FieldType.AMOUNT, FieldType.TIME)
+_PRINTED = (FieldType.AMOUNT, FieldType.INTEGER)
+_PARSED = (*_PRINTED, FieldType.TIME)
+"""Types of which a text is read as a number or a time where it looks like one."""
+_SURELY_PRINTED = 1 << 512
+"""Numbers below it are far from the digits that a text may have, at any scale."""
 
 
 def show_scalar(field: Field, value: Scalar) -> Any:
     """A scalar as `show` prints it; where that could not be read back as the same scalar, tagged instead:
     `{"text": …}` for a text that looks like a number or a time (a column of another type gives those), and
     `{"integer": "0x…"}` for a number that its type cannot print."""
+    kind = type(value)
+    if kind is str and field.type not in _PARSED:
+        return value
+    if kind is int and field.type in _PRINTED and -_SURELY_PRINTED < value < _SURELY_PRINTED:  # type: ignore[operator]
+        return show(field, value)
     try:
         shown = show(field, value)
         back = read_scalar(field, shown)

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from app.detector.model import ABSENT, UNKNOWN, EntryAsOf, Value
 from app.errors import Fatal, Poison, Transient
-from app.readings import EntryPage
+from app.readings import EntryPage, KeyPage
 from app.rules import ContractTable, LoadedRule
 from app.telemetry import get_logger
 from connectors.soroban.contracts import decoder_for
@@ -46,18 +46,27 @@ class EntrySource:
     async def list_keys(self, loaded: LoadedRule) -> tuple[str, ...] | None:
         """All keys of the rule's contract, None where it cannot list them. Those added meanwhile may be
         missing: their events are in the poller's stream."""
+        found: dict[str, None] = {}
+        following: int | None = 0
+        while following is not None:
+            page = await self.list_page(loaded, following)
+            if page is None:
+                return None
+            found |= dict.fromkeys(page.keys)
+            following = page.following
+        return tuple(found)
+
+    async def list_page(self, loaded: LoadedRule, first: int) -> KeyPage | None:
+        """The same page by page, from a number on; a mapping's keys are one page."""
         if loaded.right.contracts is not None:
-            return tuple(await self._contracts_of(loaded, loaded.right.contracts, None))
+            return KeyPage(tuple(await self._contracts_of(loaded, loaded.right.contracts, None)), None)
         if not hasattr(decoder_for(loaded.right), "numbered_key"):
             return None
         reader = await self._single_reader(loaded)
-        found: dict[str, None] = {}
         try:
-            async for _, keys in reader.list_keys():
-                found |= dict.fromkeys(keys)
+            return (await reader.list_page(first))[1]
         except Poison as error:
             raise Fatal("listing the entries of", reader.contract, error) from error
-        return tuple(found)
 
     async def read(self, loaded: LoadedRule, keys: Sequence[str], at_least: int) -> EntryPage:
         """Up to 200 entries as one ledger held them, `at_least` or later; its close time is exact, so that

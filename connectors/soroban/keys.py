@@ -49,6 +49,12 @@ def variant_of_address_key(contract: str, name: str, address: str) -> str:
     return persistent_key(contract, variant(name, address_value(address))) if found is None else found
 
 
+def variant_of_number_key(contract: str, name: str, number: int) -> str:
+    """The same under `vec[sym:name, u32]`."""
+    found = quick.variant_of_number_key(contract, name, number)
+    return persistent_key(contract, variant(name, u32(number))) if found is None else found
+
+
 def is_contract_data_key(text: str) -> bool:
     """Whether a text is the canonical base64 of a contract data key: a node refuses a whole request for one
     that is not."""

@@ -54,11 +54,18 @@ class MappedContracts:
         self._contract_of: dict[tuple[str, str], str] = {}
         self._unread: dict[tuple[str, str], None] = {}
         self._gone: dict[tuple[str, str], str] = {}
-        self.refused = 0
+        self._refused: set[tuple[str, str]] = set()
+        self._told = 0
+
+    @property
+    def refused(self) -> int:
+        """How many keys name what is no contract, or can be in none."""
+        return len(self._refused)
 
     def load(self, table: str, rows: Mapping[str, str]) -> None:
         """All rows of a table; keys that are not among them have no contract any more."""
-        gone = [key for held, key in self._contract_of if held == table and key not in rows]
+        known = {**self._contract_of, **dict.fromkeys(self._refused)}
+        gone = [key for held, key in known if held == table and key not in rows]
         for key in gone:
             self.put(Row(table, key, None))
         for key, contract in rows.items():
@@ -69,8 +76,9 @@ class MappedContracts:
         can have is told, and followed: it is absent."""
         place = (row.table, row.key)
         contract = row.contract if row.contract and StrKey.is_valid_contract(row.contract) else None
+        self._refused.discard(place)
         if row.contract and contract is None:
-            self._refuse(row)
+            self._refuse(row, "it is mapped to what is no contract")
         before = self._contract_of.pop(place, None)
         if before is not None and before != contract:
             self._unwatch(row.table, before, row.key)
@@ -129,18 +137,12 @@ class MappedContracts:
             try:
                 decoder.ledger_key(row.contract or "", row.key)
             except RefusedKey as problem:
-                log.warning(
-                    "A key cannot be one of the contract's",
-                    event_name="key_refused",
-                    table=row.table,
-                    reason=str(problem),
-                )
+                self._refuse(row, str(problem))
             except Poison:
                 continue  # the read tells of it
 
-    def _refuse(self, row: Row) -> None:
-        self.refused += 1
-        if self.refused <= _TOLD:
-            log.warning(
-                "A key is mapped to what is no contract", event_name="mapping_refused", table=row.table
-            )
+    def _refuse(self, row: Row, reason: str) -> None:
+        self._refused.add((row.table, row.key))
+        self._told += 1
+        if self._told <= _TOLD:
+            log.warning("A key has no entry", event_name="key_refused", table=row.table, reason=reason)

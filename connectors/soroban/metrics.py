@@ -80,6 +80,11 @@ class PollerMetrics:
         self.upgrades = Counter(
             "driftwatch_contract_upgrades", "Contracts that got other code", registry=self.registry
         )
+        self.refused = Gauge(
+            "driftwatch_mapping_refused",
+            "Keys mapped to what is no contract, and keys that no contract can hold",
+            registry=self.registry,
+        )
         self.epochs = Counter(
             "driftwatch_chain_epochs", "Times that the network began anew", registry=self.registry
         )

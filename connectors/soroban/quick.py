@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
@@ -19,11 +20,20 @@ _PERSISTENT: Final = b"\x00\x00\x00\x01"
 _ADDRESS: Final = b"\x00\x00\x00\x12"
 _SYMBOL: Final = b"\x00\x00\x00\x0f"
 _VECTOR_OF_TWO: Final = b"\x00\x00\x00\x10\x00\x00\x00\x01\x00\x00\x00\x02"
+_U32_TYPE: Final = b"\x00\x00\x00\x03"
+_ACCOUNT: Final = bytes(8)
 _DEEPEST: Final = 16
+_LONGEST_SYMBOL: Final = 32
+_STRKEY: Final = re.compile(r"[GC][A-Z2-7]{55}")
+_DIGITS: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789ABCDEFGHIJKLMNOPQRSTUV")
+_REMEMBERED: Final = 1 << 13
 _ACCOUNT_VERSION, _CONTRACT_VERSION = 6 << 3, 2 << 3
 _U32, _I32 = Struct(">I"), Struct(">i")
 _U64, _I64 = Struct(">Q"), Struct(">q")
 _U128, _I128 = Struct(">QQ"), Struct(">qQ")
+
+
+_strkeys: dict[bytes, str] = {}
 
 
 class _Unusual(Exception):
@@ -57,11 +67,23 @@ def address_key(contract: str, address: str) -> str | None:
 def variant_of_address_key(contract: str, name: str, address: str) -> str | None:
     """The same under `vec[sym:name, address]`."""
     place, who, word = _bytes_of(contract), _bytes_of(address), name.encode()
-    if place is None or who is None or len(word) > 32:
+    if place is None or who is None or len(word) > _LONGEST_SYMBOL:
         return None
-    symbol = _SYMBOL + len(word).to_bytes(4, "big") + word + bytes(-len(word) & 3)
-    key = _VECTOR_OF_TWO + symbol + _ADDRESS + who
+    key = _VECTOR_OF_TWO + _symbol(word) + _ADDRESS + who
     return binascii.b2a_base64(_CONTRACT_DATA + place + key + _PERSISTENT, newline=False).decode()
+
+
+def variant_of_number_key(contract: str, name: str, number: int) -> str | None:
+    """The same under `vec[sym:name, u32]`."""
+    place, word = _bytes_of(contract), name.encode()
+    if place is None or len(word) > _LONGEST_SYMBOL or not 0 <= number < 1 << 32:
+        return None
+    key = _VECTOR_OF_TWO + _symbol(word) + _U32_TYPE + number.to_bytes(4, "big")
+    return binascii.b2a_base64(_CONTRACT_DATA + place + key + _PERSISTENT, newline=False).decode()
+
+
+def _symbol(word: bytes) -> bytes:
+    return _SYMBOL + len(word).to_bytes(4, "big") + word + bytes(-len(word) & 3)
 
 
 def is_key(raw: bytes) -> bool:
@@ -78,31 +100,45 @@ def is_key(raw: bytes) -> bool:
 
 @lru_cache(maxsize=1 << 12)
 def _bytes_of(strkey: str) -> bytes | None:
-    """`ScAddress` of an account or a contract; None for any other text."""
-    if len(strkey) != 56 or strkey[0] not in "GC":
+    """`ScAddress` of an account or a contract; None for any other text. (An integer in base 32 is read in C,
+    base64.b32decode is not: 0.6 µs against 3.4.)"""
+    if _STRKEY.fullmatch(strkey) is None:
         return None
-    try:
-        raw = base64.b32decode(strkey)
-    except (binascii.Error, ValueError):
-        return None
+    raw = int(strkey.translate(_DIGITS), 32).to_bytes(35, "big")
     if binascii.crc_hqx(raw[:33], 0) != raw[33] | raw[34] << 8:
         return None
     if raw[0] == _ACCOUNT_VERSION:
-        return bytes(8) + raw[1:33]
-    return _PERSISTENT + raw[1:33] if raw[0] == _CONTRACT_VERSION else None
+        found = bytes(8) + raw[1:33]
+    elif raw[0] == _CONTRACT_VERSION:
+        found = _PERSISTENT + raw[1:33]
+    else:
+        return None
+    _remember(found, strkey)
+    return found
 
 
-@lru_cache(maxsize=1 << 12)
-def _strkey(version: int, raw: bytes) -> str:
-    body = bytes((version,)) + raw
-    return base64.b32encode(body + binascii.crc_hqx(body, 0).to_bytes(2, "little")).decode()
+def _remember(address: bytes, strkey: str) -> None:
+    """An entry is read under the address that was asked for a moment ago."""
+    if len(_strkeys) >= _REMEMBERED:
+        _strkeys.clear()
+    _strkeys[address] = strkey
+
+
+def _strkey_of(address: bytes) -> str:
+    found = _strkeys.get(address)
+    if found is None:
+        version = _ACCOUNT_VERSION if len(address) == 40 else _CONTRACT_VERSION
+        body = bytes((version,)) + address[-32:]
+        found = base64.b32encode(body + binascii.crc_hqx(body, 0).to_bytes(2, "little")).decode()
+        _remember(address, found)
+    return found
 
 
 def _address(raw: bytes, at: int) -> tuple[str, int]:
-    if raw[at : at + 8] == bytes(8) and at + 40 <= len(raw):
-        return _strkey(_ACCOUNT_VERSION, raw[at + 8 : at + 40]), at + 40
+    if raw[at : at + 8] == _ACCOUNT and at + 40 <= len(raw):
+        return _strkey_of(raw[at : at + 40]), at + 40
     if raw[at : at + 4] == _PERSISTENT and at + 36 <= len(raw):
-        return _strkey(_CONTRACT_VERSION, raw[at + 4 : at + 36]), at + 36
+        return _strkey_of(raw[at : at + 36]), at + 36
     raise _Unusual
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from stellar_sdk import StrKey
 
 from app.errors import Poison, Transient
+from app.readings import KeyPage
 from connectors.soroban import keys
 from connectors.soroban.answers import LedgerEntry
 from connectors.soroban.contracts import ContractDecoder, Enumerable
@@ -84,19 +85,31 @@ class EntryReader:
 
         Raises `Poison` for a decoder that cannot list.
         """
+        following: int | None = 0
+        while following is not None:
+            ledger, page = await self.list_page(following)
+            following = page.following
+            if page.keys:
+                yield ledger, page.keys
+
+    async def list_page(self, first: int) -> tuple[int, KeyPage]:
+        """The keys from number `first` on, up to 199, and the ledger of the answer: the same one tells how
+        many there are. Raises as `list_keys` does."""
         if not hasattr(self._decoder, "numbered_key"):
             raise Poison("listing the keys of", self._decoder.entry, "this contract cannot list them")
         decoder = cast(Enumerable, self._decoder)
         place = keys.instance_key(self.contract)
-        _, found = await self._rpc.get_ledger_entries([place])
+        asked = [decoder.numbered_key(self.contract, first + number) for number in range(CHUNK - 1)]
+        ledger, found = await self._rpc.get_ledger_entries([place, *asked])
         if place not in found:
             raise Transient("reading the instance of", self.contract, "no such contract on this network")
         total = decoder.count(_checked(found[place]))
-        for first in range(0, total, CHUNK):
-            numbers = range(first, min(first + CHUNK, total))
-            asked = [decoder.numbered_key(self.contract, number) for number in numbers]
-            ledger, named = await self._rpc.get_ledger_entries(asked)
-            yield ledger, tuple(decoder.key_in(_checked(named[one])) for one in asked if one in named)
+        listed = [found[one] for one in asked[: max(total - first, 0)] if one in found]
+        following = first + len(asked)
+        page = KeyPage(
+            tuple(decoder.key_in(_checked(one)) for one in listed), following if following < total else None
+        )
+        return ledger, page
 
 
 class MappedReader:

@@ -199,6 +199,7 @@ class PollerService:
         )
         for table in tables:
             poller.mapped.load(table.table, await self._load(table))
+        self.metrics.refused.set(poller.mapped.refused)
         return rows
 
     async def _lead_from(self, poller: Poller, seated: Seated, stop: asyncio.Event) -> None:
@@ -214,6 +215,7 @@ class PollerService:
                 await seat.turn()
                 for row in () if seated.rows is None else await seated.rows.turn():
                     poller.mapped.put(row)
+                self.metrics.refused.set(poller.mapped.refused)
                 status = report.due(poller.progress)
                 if status is not None and not following.done():
                     await sink.tell(status)

@@ -202,6 +202,8 @@ async def test_a_row_that_names_no_contract_is_refused_and_the_others_are_follow
     place.world.close()
     await place.catch_up()
     assert place.poller.mapped.refused == 1
+    place.poller.mapped.load(TABLE.table, {invoice(1): invoice_contract(1)})
+    assert place.poller.mapped.refused == 0
     assert {entry["key"] for entry in place.sink.of("entry")} == {invoice(1)}
 
 

@@ -3,12 +3,14 @@ no person's address is anywhere but in the two sources."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.cli.demo import Size, build_demo
+from app.demo.escrow.books import see_books, see_escrow
 from app.demo.escrow.contract import person_address
 from app.demo.escrow.world import DRIFTS, EscrowWorld, Invoice
 from app.demo.run import Demo
@@ -16,6 +18,7 @@ from app.demo.system import PROCESSES
 from schemas.topics import CHAIN_EVENTS, DB_CHANGES, EPISODES, MISMATCHES, OBSERVATIONS
 from tests.support.commands import run_command
 
+LAST_US = 1 << 60
 SOURCES = {DB_CHANGES, CHAIN_EVENTS}
 """What Debezium and the poller bring is raw."""
 
@@ -74,11 +77,12 @@ def find_clear(clear: set[bytes], text: bytes) -> set[bytes]:
 
 
 async def test_all_that_is_planted_is_found_and_no_person_is_told_of(tmp_path: Path) -> None:
-    demo = build_demo(tmp_path, 12.0, seed=21, chaos=False, size=Size("escrow", 260, 50, 2))
+    demo = build_demo(tmp_path, 8.0, seed=21, chaos=False, size=Size("escrow", 260, 50, 2))
     world: EscrowWorld = demo.world  # type: ignore[assignment]
     clear, leaks, seen = clear_values(world), {}, {}
 
     async def look() -> None:
+        await assert_compared_as_told(demo)
         topics = await read_everything(demo.system.kafka)
         for name, records in topics.items():
             seen[name] = texts_of(records)
@@ -99,6 +103,30 @@ async def test_all_that_is_planted_is_found_and_no_person_is_told_of(tmp_path: P
     assert seen[MISMATCHES].count(b"sha256:") >= 2, "hashes can be compared"
     assert len(seen) > 10, "the changelogs are among them"
     assert b"key_refused" in logs["poller.log"]
+
+
+async def assert_compared_as_told(demo: Demo) -> None:
+    """Both sides read now differ where they really do, and an id that cannot be held is an error."""
+    subjects: list[Invoice] = demo.world.subjects  # type: ignore[assignment]
+    before = differing_now(subjects)
+    compared = await run_command("compare", "--json", "--wait", "1s", environment=demo.system.environment())
+    *differing, summed = [json.loads(line) for line in compared.out.splitlines()]
+    keys = {each["key"] for each in differing}
+    unheld = [each.key for each in subjects if "-" in each.key]
+    assert compared.code == 1
+    assert keys <= before | differing_now(subjects), "some may heal meanwhile"
+    assert len(keys) >= 20
+    assert summed["counts"]["refused"] == len(unheld) == 5
+    assert all(key in compared.err and key not in keys for key in unheld)
+
+
+def differing_now(subjects: list[Invoice]) -> set[str]:
+    """The keys whose sides are not the same as they stand."""
+    return {
+        each.key
+        for each in subjects
+        if see_books(each.key, each.rows.at(LAST_US)) not in ("out", see_escrow(each.entries.at(LAST_US)))
+    }
 
 
 def assert_all_found(demo: Demo, report: dict[str, Any]) -> None:

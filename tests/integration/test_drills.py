@@ -1,4 +1,4 @@
-"""Drills as a user plays them: one on the real stack, and what is promised and not there."""
+"""Drills as a user plays them: one on the real stack, and the names of all that are promised."""
 
 from __future__ import annotations
 
@@ -33,13 +33,6 @@ async def test_a_truncated_table_is_declared_swept_and_told_without_a_false_alar
     assert drill["declared"] >= 1
     assert drill["found"] == 3
     assert drill["problems"] == []
-
-
-async def test_a_drill_that_is_not_available_fails_and_says_so() -> None:
-    played = await run_command(*["demo", "--drill", "backup_restored", "--json"])
-    assert played.code == 1
-    [result] = json.loads(played.out)["drills"].values()
-    assert (result["ok"], result["error"].startswith("not available: ")) == (False, True)
 
 
 async def test_an_unknown_drill_is_refused_with_the_names_that_there_are() -> None:

@@ -19,6 +19,7 @@ from app.errors import Fatal
 from app.rules import ContractTable, load_rules
 from app.settings import RULES_FOLDER, Settings
 from app.wiring import build_poller, contract_loader
+from connectors.postgres.contracts import ContractReader
 from schemas.topics import CHAIN_CURSOR, CHAIN_EVENTS, DB_CHANGES
 from tests.support.chain_world import PASSPHRASE
 from tests.support.escrow_world import EscrowWorld, invoice, invoice_contract
@@ -79,7 +80,10 @@ class Place:
         return [value for value in values if value["kind"] == "entry"]
 
     async def until_told(self, key: str, funded: str | None) -> dict[str, Any]:
+        """What a mapping gives is told with a ledger that is new."""
+
         async def told() -> Any:
+            self.world.close()
             return next((each for each in await self.entries() if _says(each, key, funded)), None)
 
         found = await eventually(told, 20, 0.2)
@@ -118,6 +122,12 @@ async def test_rows_of_the_table_and_rows_that_come_are_followed(place: Place) -
         assert third["cause"] == "event"
         await place.change("INV_unborn", invoice_contract(99))
         assert (await place.until_told("INV_unborn", None))["exists"] is False
+        place.world.set_silently((3,), 55)
+        await place.change(invoice(2), invoice_contract(3), "u")
+        moved = await place.until_told(invoice(2), "55")
+        assert (moved["cause"], moved["contract"]) == ("mapping", invoice_contract(3))
+        await place.change(invoice(2), None, "d")
+        assert (await place.until_told(invoice(2), None))["exists"] is False
     finally:
         stop.set()
         with suppress(asyncio.CancelledError):
@@ -129,6 +139,12 @@ async def test_a_table_is_read_without_rows_that_name_no_contract(place: Place) 
     table = place.rules[0].right.contracts
     assert table is not None
     assert await load(table) == {invoice(1): invoice_contract(1)}
+    reader = ContractReader(place.settings.database)
+    assert await reader(table, [invoice(1), invoice(2), "INV_none", "'; --"]) == {
+        invoice(1): invoice_contract(1)
+    }
+    assert await reader(table, []) == {}
+    await reader.close()
     with pytest.raises(Fatal, match=r"check right\.mapping"):
         await load(ContractTable("public.nowhere", "a", "b"))
     with pytest.raises(Fatal, match=r"check right\.mapping"):

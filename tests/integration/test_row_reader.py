@@ -258,11 +258,13 @@ async def test_rows_are_read_by_key_and_a_key_without_a_row_is_told(database: Da
     for n, key in enumerate((keys[0], keys[1], keys[1], keys[2])):
         await database.connection.execute(insert, n, key)
     page = await database.reader.read_keys(database.rule("v"), [stored[1], stored[3], stored[0]])
-    assert [(row.key, row.row, row.value) for row in page.rows] == [
-        (stored[0], 0, ("v",)),
-        (stored[1], 1, ("v",)),
-        (stored[1], 2, ("v",)),
-        (stored[3], None, ABSENT),
+    assert [(row.key, row.row, row.value, row.besides) for row in page.rows] == [
+        (stored[1], 1, ("v",), ()),
+        (stored[1], 2, ("v",), ()),
+        (stored[1], None, ABSENT, (1, 2)),
+        (stored[3], None, ABSENT, ()),
+        (stored[0], 0, ("v",), ()),
+        (stored[0], None, ABSENT, (0,)),
     ]
     assert {row.read_at for row in page.rows} == {page.read_at}
     with pytest.raises(ValueError, match="at most 1000"):

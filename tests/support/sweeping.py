@@ -8,7 +8,7 @@ from typing import Any
 
 from app.detector.model import ABSENT, EntryAsOf, RowAsOf, Rule, Seeded, Snapshot, Value
 from app.errors import Transient
-from app.readings import EntryPage, Place, RowPage
+from app.readings import EntryPage, KeyPage, Place, RowPage
 from app.rules import LoadedRule
 from app.rules.canonical import microseconds
 
@@ -89,6 +89,10 @@ class Memory:
     async def list_keys(self, loaded: LoadedRule) -> Sequence[str] | None:
         self._note("list")
         return self.listed
+
+    async def list_page(self, loaded: LoadedRule, first: int) -> KeyPage | None:
+        listed = await self.list_keys(loaded)
+        return None if listed is None else KeyPage(tuple(listed), None)
 
     async def read(self, loaded: LoadedRule, keys: Sequence[str], at_least: int) -> EntryPage:
         self._note("entries " + "".join(keys))

@@ -63,6 +63,8 @@ def test_each_table_fills_in_its_own_fields(tmp_path: Path) -> None:
     assert join is not None
     assert rule.rule.joined == (1, 2)
     assert rule.left.read({"id": 7, "name": "a"}) == ("a", 5_000_000, None)
+    assert rule.left.field_columns == ({"name"}, set(), set())
+    assert join.field_columns == (set(), {"total", "fee"}, {"note"})
     name, total, note = join.read({"invoice": 7, "total": "1.5", "fee": "0", "note": "secret"})  # type: ignore[misc]
     assert (name, total) == (None, 15_000_000)
     assert str(note).startswith("sha256:")

@@ -23,7 +23,7 @@ OPEN = {
         "before", "after", "source.txId", "source.lsn", "source.ts_ms", "source.ts_us",
     },
     "chain-event.v1": {"value.*"},
-    "status.v1": {"progress"},
+    "status.v1": {"progress", "key"},
     "log-line.v1": {"value", "value.*"},
 }  # fmt: skip
 """Places that a schema leaves open on purpose: what is a row's, a contract's or Debezium's own. `.*`: all

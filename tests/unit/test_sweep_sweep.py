@@ -165,6 +165,48 @@ async def test_the_rate_bounds_the_keys_a_second(place: Memory, rule: LoadedRule
     assert place.clock.passed == pytest.approx(3.0)
 
 
+class Behind(Memory):
+    """Workers whose verdicts are `age_s` old once the first page was published, until `caught_up_s`."""
+
+    age_s = 30.0
+    caught_up_s = 2.0
+
+    def verified_through(self, rule: str) -> int | None:
+        if not self.published or self.clock.passed > self.caught_up_s:
+            return self.verified
+        return self.clock.now_us() - int(self.age_s * 1e6)
+
+
+async def test_a_sweep_gives_way_to_workers_that_fall_behind(place: Memory, rule: LoadedRule) -> None:
+    behind = Behind(place.clock, place.rows, place.entries, place.listed)
+    await sweep(behind, rule, page_size=2)
+    assert 2.0 < place.clock.passed < 2.5
+    assert len(behind.seeded) == 2
+
+
+async def test_a_sweep_goes_on_a_page_at_a_time_where_nobody_catches_up(
+    place: Memory, rule: LoadedRule
+) -> None:
+    behind = Behind(place.clock, place.rows, place.entries, place.listed)
+    behind.caught_up_s = 18.0
+    await sweep(behind, rule, page_size=2)
+    assert place.clock.passed == pytest.approx(18.25, abs=0.5)  # four pages: the last one finds them up again
+    assert len(behind.seeded) == 2
+
+
+async def test_what_was_late_before_the_sweep_is_no_reason_to_give_way(
+    place: Memory, rule: LoadedRule
+) -> None:
+    behind = Behind(place.clock, place.rows, place.entries, place.listed, verified=AT - 28_000_000)
+    behind.caught_up_s = 0.0
+    waiting = asyncio.create_task(sweep(behind, rule, page_size=2))
+    while not behind.seeded:
+        await asyncio.wait({waiting}, timeout=0)
+    assert place.clock.passed == 0.0
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 async def test_a_pause_lasts_until_somebody_ends_it(place: Memory, rule: LoadedRule) -> None:
     gate = asyncio.Event()
     run = SweepRun.asked(rule.rule.id, "test", AT)

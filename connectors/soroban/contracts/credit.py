@@ -73,7 +73,7 @@ class CreditLine:
 
     def numbered_key(self, contract: str, number: int) -> str:
         """The ledger key of `CreditLineBorrowerById(number)`, numbers from 0."""
-        return keys.persistent_key(contract, keys.variant("CreditLineBorrowerById", keys.u32(number)))
+        return keys.variant_of_number_key(contract, "CreditLineBorrowerById", number)
 
     def key_in(self, found: ContractData) -> str:
         """The borrower that a `CreditLineBorrowerById` entry names."""

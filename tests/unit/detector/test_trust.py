@@ -190,3 +190,25 @@ def test_a_panel_hands_readings_to_the_rules_of_their_source() -> None:
     assert panel.take(Upgraded("other", 5)) == []
     assert panel.take(Upgraded("r", 5)) == [Resweep("r", "upgrade", 5)]
     assert KEY in story.detector.states
+
+
+def test_inserts_of_rows_that_are_held_are_one_truncate_where_that_is_told_after() -> None:
+    story = agreed(Story())
+    story.row(160, (300, "a"), ABSENT)
+    story.gap(Side.LEFT, 159, 159, "truncate")
+    story.left_mark(170)
+    assert [(one.cause, one.key) for one in story.incidents] == [("truncate", None)]
+
+
+def test_an_insert_of_a_row_that_is_held_is_an_incident_where_nothing_explains_it() -> None:
+    story = agreed(Story())
+    story.gap(Side.LEFT, 151, 152, "truncate")
+    story.row(155, (300, "a"), ABSENT)
+    story.row(160, (400, "a"), ABSENT)
+    story.left_mark(164)
+    assert [one.cause for one in story.incidents] == ["truncate"]
+    story.gap(Side.LEFT, 162, 163, "truncate")
+    story.left_mark(170)
+    assert [(one.cause, one.from_us) for one in story.incidents[2:]] == [("continuity", us(160))]
+    story.left_mark(180)
+    assert len(story.incidents) == 3
