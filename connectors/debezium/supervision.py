@@ -116,6 +116,7 @@ class Supervision:
                 await rest.halt()
 
     async def _prepare(self, database: SourceDatabase) -> None:
+        await self._refuse(database)
         slot = await database.slot()
         cause = await self._find_other_history(database)
         if cause is not None and not self.target.may_create:
@@ -128,6 +129,14 @@ class Supervision:
         elif self.target.may_create and (slot is None or slot.is_lost):
             await self._make(database, slot, "slot")
         refuse([finding for finding in await database.find(self.target.tables) if finding.stops])
+
+    async def _refuse(self, database: SourceDatabase) -> None:
+        """Raise `Fatal` for all that a person must mend; slot and publication are ours where we may make
+        them."""
+        problems = [one for one in await database.find(self.target.tables) if one.stops]
+        if self.target.may_create:
+            problems = [one for one in problems if not one.subject.startswith(("slot ", "publication "))]
+        refuse(problems)
 
     async def _find_other_history(self, database: SourceDatabase) -> str | None:
         """Is this not the database, or not a later moment of it, that was streamed until now? A restored
@@ -143,8 +152,6 @@ class Supervision:
         return None
 
     async def _make(self, database: SourceDatabase, slot: SlotState | None, cause: str) -> None:
-        problems = [one for one in await database.find(self.target.tables) if one.stops]
-        refuse([one for one in problems if not one.subject.startswith(("slot ", "publication "))])
         await database.make_publication(self.target.tables)
         await self.target.tell_lost(cause)
         if slot is not None:

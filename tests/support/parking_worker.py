@@ -11,7 +11,7 @@ from app.detector.model import Input
 from app.ports import Codec, Record
 from app.rules import load_rules
 from app.settings import load_settings
-from app.stream.worker import run_worker
+from app.stream.worker import Reading, run_worker
 from app.telemetry import configure_logging
 from app.wiring import build_codecs
 
@@ -36,4 +36,4 @@ if __name__ == "__main__":
     codecs = dict(build_codecs(rules, settings.topic_prefix))
     topic = settings.topic("db.changes")
     codecs[topic] = BuggyCodec(codecs[topic], sys.argv[1].encode())
-    run_worker(settings, rules, codecs, SystemClock())
+    run_worker(settings, Reading(rules, codecs), SystemClock())

@@ -11,6 +11,8 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from app.clock import SystemClock
+from app.desk.notifier.metrics import NotifierMetrics
+from app.desk.recorder_metrics import RecorderMetrics
 from app.stream.metrics import WorkerMetrics
 from app.sweep.metrics import SweepMetrics
 from connectors.debezium.metrics import ConnectMetrics
@@ -39,6 +41,8 @@ def known() -> set[str]:
         PollerMetrics().registry,
         ConnectMetrics().registry,
         SweepMetrics(SystemClock()).registry,
+        RecorderMetrics(SystemClock(), {}).registry,
+        NotifierMetrics().registry,
     ]
     return set().union(*map(names_of, registries))
 
