@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     recorder_port: int = 9105
     notifier_port: int = 9106
     api_metrics_port: int = 9107
+    canary_port: int = 9108
     """`/metrics`, `/healthz` and `/readyz` of each process; 0 picks a free one."""
 
     api_host: str = "127.0.0.1"

@@ -126,7 +126,7 @@ def build_demo(place: Path, seconds: float | None, *, seed: int, chaos: bool, si
     )
     clock = SystemClock()
     place.mkdir(parents=True, exist_ok=True)
-    system = System(SystemOptions(place, window, chaos=chaos, setting=kind.setting), clock)
+    system = System(SystemOptions(place, window, chaos=chaos, canary=True, setting=kind.setting), clock)
     options = DemoOptions(seconds, chaos=chaos, ledger_s=size.ledger_s)
     return Demo(options, kind.scenario(shape), system, clock)
 
@@ -233,9 +233,14 @@ def _sentences(report: dict[str, Any]) -> list[str]:
         f"from the moment that a verdict was possible to its event: {_seconds(report['detection_p50_ms'])} "
         f"(p50), {_seconds(report['detection_p99_ms'])} (p99)",
         f"from the drift itself: {_seconds(report['drift_to_event_p50_ms'])} (p50), most of it the window",
+        *([] if report["canary"] is None else [_canary_line(report["canary"])]),
         f"{report['changes_per_s']} changes a second over {_keys_of(report)}; "
         f"ready {report['startup_s']} s after the start",
     ]
+
+
+def _canary_line(rounds: dict[str, int]) -> str:
+    return f"the canary planted drift of its own {rounds['rounds']} times, and it was seen {rounds['seen']} times"
 
 
 def _keys_of(report: dict[str, Any]) -> str:

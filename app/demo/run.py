@@ -18,7 +18,7 @@ from app.demo.rows import Lane
 from app.demo.scenario import Scenario
 from app.demo.score import Period, Score, count_second_ids, percentile, score
 from app.demo.steps import SECOND_US
-from app.demo.system import System
+from app.demo.system import CANARY, System
 from app.errors import Fatal
 from connectors.kafka.mismatches import Mismatch, open_feed
 from schemas.topics import MISMATCHES
@@ -67,6 +67,11 @@ class Demo:
         self.ages_ms: list[float] = []
         self.duplicates = self.changed = 0
 
+    @property
+    def has_canary(self) -> bool:
+        """Is drift of its own planted all the while?"""
+        return self.system.options.canary
+
     async def run(self) -> dict[str, Any]:
         """Start, load, settle, score; leaves nothing running. Raises what a part failed with."""
         began = self.clock.monotonic_s()
@@ -110,6 +115,8 @@ class Demo:
 
     async def _collect(self, feed: Any) -> None:
         async for mismatch in feed:
+            if mismatch.rule == CANARY:
+                continue
             self.events.append(mismatch)
             self.progress.latest.append(mismatch)
             self.progress.opened_keys.add(mismatch.key)
@@ -146,7 +153,9 @@ class Demo:
             await self.at_end()
         result = score(self.world, self.events, Period(started, min(ended, verified_us)))
         seconds = (ended - started) / SECOND_US
-        return self._report(result, {"changes_per_s": round(written / seconds, 1)}, ages_ms)
+        canary = count_rounds(await self.system.supervisor.metrics(CANARY)) if self.has_canary else None
+        load_figures = {"changes_per_s": round(written / seconds, 1), "canary": canary}
+        return self._report(result, load_figures, ages_ms)
 
     async def _settle(self, ended_us: int) -> int:
         """Wait until every drift that began before `ended_us` has been judged; the time verified through."""
@@ -218,3 +227,16 @@ def verified_age_s(metrics: str) -> float | None:
         for sample in family.samples
     ]
     return max(ages, default=None)
+
+
+def count_rounds(metrics: str) -> dict[str, int]:
+    """A canary's rounds that are over, by its `/metrics`: all, those that were seen, and the others."""
+    counts = {
+        sample.labels["outcome"]: int(sample.value)
+        for family in text_string_to_metric_families(metrics)
+        if family.name == "driftwatch_canary_rounds"
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+    rounds, seen = sum(counts.values()), counts.get("seen", 0)
+    return {"rounds": rounds, "seen": seen, "missed": rounds - seen}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from pydantic import SecretStr
 
 from app.clock import Clock
 from app.demo.credit import CreditSetting
@@ -23,25 +24,29 @@ from app.native.supervisor import Service, Supervisor
 from app.rules.document import parse_yaml
 from app.settings import RULES_FOLDER, Settings
 from connectors.kafka.topics import ensure_topics
+from connectors.postgres.canary import CanaryTable
 
 PARTITIONS = 4
 LEDGERS_KEPT = 1800
 """About an hour: a demo that runs until Ctrl-C must not grow without end."""
 READY_WITHIN_S = 90.0
 NETWORK = "driftwatch demo network"
+CANARY_EVERY_S: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class SystemOptions:
     """`folder` keeps data and logs; `chaos`: parts will be killed, so a killed worker's partitions must
-    move soon."""
+    move soon. `canary`: drift of its own is planted all the while."""
 
     folder: Path
     window: Window
     chaos: bool = False
+    canary: bool = False
     setting: Setting = field(default_factory=CreditSetting)
 
 
+CANARY: Final = "canary"
 PROCESSES: Final = ("connect", "poller", "worker", "sweeper")
 """What runs all the time."""
 
@@ -67,7 +72,7 @@ class System:
             self.kafka, self.database, self.postgres = native.kafka, native.database, native.postgres
             chain = self.options.setting.open_chain(NETWORK, self.clock, NodeConfig(retention=LEDGERS_KEPT))
             self.chain = await stack.enter_async_context(chain)
-            self.ports = {name: free_port() for name in PROCESSES}
+            self.ports = {name: free_port() for name in (*PROCESSES, CANARY)}
             self.supervisor = await stack.enter_async_context(
                 Supervisor(self.options.folder / "logs", self.environment(), self.clock)
             )
@@ -83,7 +88,7 @@ class System:
             "DRIFTWATCH_KAFKA": self.kafka,
             "DRIFTWATCH_DATABASE": self.database,
             "DRIFTWATCH_PARTITIONS": str(PARTITIONS),
-            "DRIFTWATCH_RULES": str(self._write_rule()),
+            "DRIFTWATCH_RULES": ",".join(map(str, self._rules())),
             "DRIFTWATCH_SESSION_TIMEOUT_S": "6" if self.options.chaos else "30",
             "DRIFTWATCH_POLLER_INTERVAL_MS": "200",
             "DRIFTWATCH_HEARTBEAT_MS": "1000",
@@ -93,6 +98,10 @@ class System:
             **self.options.setting.contracts(self.chain),
             **{f"DRIFTWATCH_{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
         }
+
+    def _rules(self) -> list[Path]:
+        canary = [RULES_FOLDER / "canary.yaml"] if self.options.canary else []
+        return [self._write_rule(), *canary]
 
     def _write_rule(self) -> Path:
         """The shipped rule with a demo's shorter window."""
@@ -121,6 +130,8 @@ class System:
         Raises `Fatal` with the log of a part that does not come up."""
         say("making the topics")
         await ensure_topics(Settings(kafka=self.kafka, partitions=PARTITIONS))
+        if self.options.canary:
+            await self._make_canary()
         say(f"starting {', '.join(PROCESSES)}")
         run = self.supervisor
         ports = self.ports
@@ -131,3 +142,15 @@ class System:
         await asyncio.gather(*(run.until_ready(name, READY_WITHIN_S) for name in PROCESSES))
         say("reading both sides for the first time")
         await run.until_ended("seed", seeded_within_s)
+        if self.options.canary:
+            every, within = f"{CANARY_EVERY_S}s", "60s"
+            await run.start(
+                Service(CANARY, (CANARY, "--every", every, "--within", within), self.ports[CANARY])
+            )
+
+    async def _make_canary(self) -> None:
+        table = CanaryTable(SecretStr(self.database))
+        try:
+            await table.create()
+        finally:
+            await table.close()

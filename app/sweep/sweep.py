@@ -23,8 +23,10 @@ log = get_logger(__name__)
 _TELL_EVERY_S: Final = 2.0
 _LEDGER_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.25
-_LATER_S: Final = 3.0
-"""So much older than it was before a sweep may `verified through` become before the sweep gives way."""
+_LATER_S: Final = 2.0
+"""So much older than in its first seconds may `verified through` become before the sweep gives way."""
+_LEARNS_S: Final = 6.0
+"""What is usual goes up and down with the ledgers, which close every five seconds."""
 _GIVES_WAY_S: Final = 5.0
 """For so long at a time: where a side stands still the sweep goes on, a page at a time."""
 
@@ -88,7 +90,7 @@ class Sweeper:
         self._sources, self._clock, self._options = sources, clock, options
         self.metrics = metrics
         self._patiently = Patience(clock, options.patience_s)
-        self._told_s = self._ledger_s = self._usual_s = 0.0
+        self._told_s = self._ledger_s = self._usual_s = self._learns_until_s = 0.0
 
     async def sweep(self, loaded: LoadedRule, run: SweepRun, gate: asyncio.Event) -> Mapping[str, Any]:
         """Sweep until the detector has judged what was read; the open episodes of keys that drift. `gate`:
@@ -98,7 +100,7 @@ class Sweeper:
         up again afterwards.
         """
         run.begin(loaded, self._clock.now_us())
-        self._usual_s = max(0.0, self._verified_age_s(run.rule))
+        self._usual_s, self._learns_until_s = 0.0, self._clock.monotonic_s() + _LEARNS_S
         await self._tell(run)
         both = BothSides(
             (self._sources.rows, self._sources.entries), loaded, self._patiently, await self._find_ledger()
@@ -195,7 +197,10 @@ class Sweeper:
 
     async def _give_way(self, rule: str) -> None:
         """Where the workers fall behind they judge first: a sweep must not make alarms late."""
-        until = self._clock.monotonic_s() + _GIVES_WAY_S
+        now = self._clock.monotonic_s()
+        if now < self._learns_until_s:
+            self._usual_s = max(self._usual_s, self._verified_age_s(rule))
+        until = now + _GIVES_WAY_S
         while self._verified_age_s(rule) > self._usual_s + _LATER_S and self._clock.monotonic_s() < until:
             self.metrics.gave_way.labels(rule).inc(_LOOK_EVERY_S)
             await self._clock.sleep(_LOOK_EVERY_S)

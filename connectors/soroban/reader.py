@@ -76,8 +76,12 @@ class EntryReader:
         self._rpc, self.contract, self._decoder = rpc, contract, decoder
 
     async def read(self, rule_keys: Sequence[str]) -> EntryReads:
-        """Read up to 200 entries in one answer, each key once. Keys that can have no entry are absent."""
+        """Read up to 200 entries in one answer, each key once. Keys that can have no entry are absent. Without
+        any key the answer says which ledger it is of."""
         asked = [Asked(self.contract, self._decoder, key) for key in dict.fromkeys(rule_keys)]
+        if not asked:
+            ledger, _ = await self._rpc.get_ledger_entries([keys.instance_key(self.contract)])
+            return EntryReads(ledger, ())
         return await read_entries(self._rpc, asked)
 
     async def list_keys(self) -> AsyncIterator[tuple[int, tuple[str, ...]]]:
@@ -97,8 +101,11 @@ class EntryReader:
         many there are. Raises as `list_keys` does."""
         if not hasattr(self._decoder, "numbered_key"):
             raise Poison("listing the keys of", self._decoder.entry, "this contract cannot list them")
-        decoder = cast(Enumerable, self._decoder)
         place = keys.instance_key(self.contract)
+        if getattr(self._decoder, "has_no_keys", False):
+            ledger, _ = await self._rpc.get_ledger_entries([place])
+            return ledger, KeyPage((), None)
+        decoder = cast(Enumerable, self._decoder)
         asked = [decoder.numbered_key(self.contract, first + number) for number in range(CHUNK - 1)]
         ledger, found = await self._rpc.get_ledger_entries([place, *asked])
         if place not in found:

@@ -140,10 +140,10 @@ async def measure(system: System, addresses: Sequence[str]) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         status = await stack.enter_async_context(StatusView(settings))
         say("waiting for the seed to be judged")
-        quiet = 0
-        while quiet < 6 or any(run["state"] not in OVER for run in status.runs(RULE)):
-            quiet = quiet + 1 if await age_of(system) < BOUND_S + 1 else 0
+        seeded = CLOCK.now_us()
+        while (status.verified_through(RULE) or 0) < seeded or await age_of(system) > BOUND_S:
             await CLOCK.sleep(0.5)
+        assert all(run["state"] in OVER for run in status.runs(RULE))
         making, hearing = asyncio.create_task(edits.make()), asyncio.create_task(edits.hear())
         try:
             found = await sweep(system, settings, status, len(addresses))

@@ -104,6 +104,7 @@ async def test_equal_sides_are_in_sync_and_the_exit_code_is_0(place: Place) -> N
                 "unsettled": 0,
                 "unverifiable": 0,
                 "unreadable": 0,
+                "refused": 0,
             },
         }
     ]

@@ -34,6 +34,7 @@ def assert_all_found(report: dict[str, Any]) -> None:
     assert report["missed"] == 0
     assert report["false_alarms"] == 0
     assert report["found"] == report["planted"] >= 60
+    assert report["canary"]["seen"] == report["canary"]["rounds"] >= 1
     assert set(report["by_kind"]) == KINDS
     assert min(counts["planted"] for counts in report["by_kind"].values()) >= 5
 

@@ -11,6 +11,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from app.clock import SystemClock
+from app.desk.canary import CanaryMetrics
 from app.desk.notifier.metrics import NotifierMetrics
 from app.desk.recorder_metrics import RecorderMetrics
 from app.stream.metrics import WorkerMetrics
@@ -43,6 +44,7 @@ def known() -> set[str]:
         SweepMetrics(SystemClock()).registry,
         RecorderMetrics(SystemClock(), {}).registry,
         NotifierMetrics().registry,
+        CanaryMetrics().registry,
     ]
     return set().union(*map(names_of, registries))
 

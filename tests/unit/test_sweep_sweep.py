@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.detector.model import ABSENT, OUT, UNKNOWN, EntryAsOf, Exemption, RowAsOf, Value
+from app.detector.model import ABSENT, OUT, UNKNOWN, EntryAsOf, Exemption, RowAsOf, Rule, Seeded, Value
 from app.errors import Transient
 from app.rules import LoadedRule, load_rules
 from app.settings import RULES_FOLDER
@@ -166,45 +167,40 @@ async def test_the_rate_bounds_the_keys_a_second(place: Memory, rule: LoadedRule
 
 
 class Behind(Memory):
-    """Workers whose verdicts are `age_s` old once the first page was published, until `caught_up_s`."""
+    """Workers whose verdicts become 30 s old when the second page is published, until `caught_up_s`. A page
+    takes 4 s."""
 
-    age_s = 30.0
-    caught_up_s = 2.0
+    caught_up_s = ended_s = 0.0
+
+    async def finish_side(self, seeded: Seeded, run: str) -> None:
+        await super().finish_side(seeded, run)
+        self.ended_s = self.clock.passed
+
+    async def publish(self, rule: Rule, reads: Sequence[RowAsOf | EntryAsOf], run: str) -> None:
+        await super().publish(rule, reads, run)
+        self.clock.passed += 4.0
 
     def verified_through(self, rule: str) -> int | None:
-        if not self.published or self.clock.passed > self.caught_up_s:
-            return self.verified
-        return self.clock.now_us() - int(self.age_s * 1e6)
+        if self.clock.passed < 8.0:
+            return self.clock.now_us() - 9_000_000
+        return self.verified if self.clock.passed > self.caught_up_s else self.clock.now_us() - 30_000_000
 
 
-async def test_a_sweep_gives_way_to_workers_that_fall_behind(place: Memory, rule: LoadedRule) -> None:
-    behind = Behind(place.clock, place.rows, place.entries, place.listed)
-    await sweep(behind, rule, page_size=2)
-    assert 2.0 < place.clock.passed < 2.5
-    assert len(behind.seeded) == 2
-
-
-async def test_a_sweep_goes_on_a_page_at_a_time_where_nobody_catches_up(
-    place: Memory, rule: LoadedRule
+@pytest.mark.parametrize(
+    ("caught_up_s", "ends_s"),
+    [
+        (0.0, 16.0),  # four pages
+        (11.0, 19.25),  # the second one waits for 3.25 s
+        (60.0, 31.0),  # each but the first waits for 5 s, and the sweep goes on
+    ],
+)
+async def test_a_sweep_gives_way_to_workers_that_fall_behind(
+    place: Memory, rule: LoadedRule, caught_up_s: float, ends_s: float
 ) -> None:
     behind = Behind(place.clock, place.rows, place.entries, place.listed)
-    behind.caught_up_s = 18.0
+    behind.caught_up_s = caught_up_s
     await sweep(behind, rule, page_size=2)
-    assert place.clock.passed == pytest.approx(18.25, abs=0.5)  # four pages: the last one finds them up again
-    assert len(behind.seeded) == 2
-
-
-async def test_what_was_late_before_the_sweep_is_no_reason_to_give_way(
-    place: Memory, rule: LoadedRule
-) -> None:
-    behind = Behind(place.clock, place.rows, place.entries, place.listed, verified=AT - 28_000_000)
-    behind.caught_up_s = 0.0
-    waiting = asyncio.create_task(sweep(behind, rule, page_size=2))
-    while not behind.seeded:
-        await asyncio.wait({waiting}, timeout=0)
-    assert place.clock.passed == 0.0
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
+    assert behind.ended_s == ends_s
 
 
 async def test_a_pause_lasts_until_somebody_ends_it(place: Memory, rule: LoadedRule) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from app.errors import Fatal
 from app.rules import RightMapping
+from connectors.soroban.contracts.canary import Canary
 from connectors.soroban.contracts.credit import CreditLine
 from connectors.soroban.contracts.custom import load_decoder
 from connectors.soroban.contracts.escrow import Escrow
@@ -46,7 +47,11 @@ class Enumerable(ContractDecoder, Protocol):
     def key_in(self, found: ContractData) -> str: ...
 
 
-DECODERS: Final[Mapping[str, ContractDecoder]] = {"credit-line": CreditLine(), "escrow": Escrow()}
+DECODERS: Final[Mapping[str, ContractDecoder]] = {
+    "credit-line": CreditLine(),
+    "escrow": Escrow(),
+    "canary": Canary(),
+}
 
 
 def decoder_of(entry: str) -> ContractDecoder:

@@ -1,0 +1,1 @@
+DELETE FROM public.driftwatch_canary WHERE name = $1;

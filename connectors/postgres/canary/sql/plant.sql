@@ -1,0 +1,1 @@
+INSERT INTO public.driftwatch_canary (name) VALUES ($1);
