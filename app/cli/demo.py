@@ -240,7 +240,7 @@ def _sentences(report: dict[str, Any]) -> list[str]:
 
 
 def _canary_line(rounds: dict[str, int]) -> str:
-    return f"the canary planted drift of its own {rounds['rounds']} times, and it was seen {rounds['seen']} times"
+    return f"the canary planted drift of its own {rounds['rounds']} times, and saw it {rounds['seen']} times"
 
 
 def _keys_of(report: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
-"""`driftwatch explain`: the picture of a verdict, from a recorded log."""
+"""`driftwatch explain`: the picture of a verdict, from the topics or from a recorded log."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,13 +12,14 @@ import typer
 from app.errors import Fatal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from app.detector.model import Input, Transition
     from app.explain.gathering import Gathering
     from app.explain.picture import Story
     from app.ports import Codec, Record
     from app.rules import LoadedRule
+    from app.settings import Settings
 
 
 def register(commands: typer.Typer) -> None:
@@ -29,10 +31,15 @@ def explain(
     rule: Annotated[str, typer.Argument(help="Id of the rule.")],
     key: Annotated[str, typer.Argument(help="The key: an address, a reference.")],
     log: Annotated[
-        str, typer.Option("--log", help="Recorded log: JSON lines, .zst, or - for standard input.")
-    ],
+        str | None,
+        typer.Option(
+            "--log",
+            help="Recorded log: JSON lines, .zst, or - for standard input (default: what the topics hold).",
+        ),
+    ] = None,
     rules: Annotated[
-        list[Path] | None, typer.Option("--rules", help="Rule file (default: those that are shipped).")
+        list[Path] | None,
+        typer.Option("--rules", help="Rule file (default: DRIFTWATCH_RULES; with a log, those shipped)."),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Override a path of the rules, as window.lag=30s.")
@@ -45,18 +52,26 @@ def explain(
     svg: Annotated[Path | None, typer.Option(help="Write the drawing here as SVG.")] = None,
 ) -> None:
     """Draw both timelines of a key, the window, what could not be verified, what should have been told by the
-    definition of drift, and what was told."""
+    definition of drift, and what was told.
+
+    From the topics it shows what was really told; from a log, what its replay tells.
+    """
     from app.cli._pictures import View, show_story
     from app.rules import load_rules
-    from app.settings import RULES_FOLDER
+    from app.settings import RULES_FOLDER, load_settings
 
-    paths = rules or sorted(RULES_FOLDER.glob("*.yaml"))
+    shipped = sorted(RULES_FOLDER.glob("*.yaml"))
+    settings = load_settings()
+    paths = rules or (shipped if log is not None else list(settings.rules))
     loaded = load_rules(paths, os.environ, overrides or [], lenient_environment=True)
     chosen = [each for each in loaded if each.rule.id == rule]
     if not chosen:
         names = ", ".join(each.rule.id for each in loaded)
         raise Fatal("explaining", rule, "no such rule", f"there are: {names}; --rules names others")
-    story = _tell(chosen[0], key, log, from_empty=from_empty)
+    if log is None:
+        story = _tell_live(chosen[0], key, settings, from_empty=from_empty or settings.from_empty)
+    else:
+        story = _tell(chosen[0], key, log, from_empty=from_empty)
     _expect(story, chosen[0])
     show_story(story, View(start, until, svg))
 
@@ -81,22 +96,53 @@ def _tell(loaded: LoadedRule, key: str, log: str, *, from_empty: bool) -> Story:
     """Run the rule over the log, and keep what is about the key."""
     from app.cli.replay import opened
     from app.explain.gathering import Gathering
-    from app.replay import Replay
-    from app.wiring import build_codecs
 
     gathering = Gathering(loaded.rule, key)
-    codecs = {topic: _Watched(codec, gathering) for topic, codec in build_codecs([loaded]).items()}
 
     def see(line: bytes) -> None:
         gathering.see_transition(_read_transition(line))
 
-    replay = Replay([loaded.rule], codecs, see, from_empty=from_empty)
     with opened(log) as lines:
-        replay.run(lines)
+        return _replay(loaded, gathering, (lines, f"{log} tells nothing"), see, from_empty=from_empty)
+
+
+def _tell_live(loaded: LoadedRule, key: str, settings: Settings, *, from_empty: bool) -> Story:
+    """Run the rule over what the topics hold of the key; what was told is what stands in the topic."""
+    from app.cli._live import read_key
+    from app.explain.gathering import Gathering
+
+    lines, told = asyncio.run(read_key(settings, loaded.rule.id, key))
+    gathering = Gathering(loaded.rule, key)
+    for transition in told:
+        gathering.see_transition(transition)
+    records = (lines, "the topics tell nothing")
+    return _replay(loaded, gathering, records, lambda line: None, from_empty=from_empty)
+
+
+def _replay(
+    loaded: LoadedRule,
+    gathering: Gathering,
+    records: tuple[Iterable[bytes], str],
+    see: Callable[[bytes], object],
+    *,
+    from_empty: bool,
+) -> Story:
+    """The story of the gathering's key; `see` gets what the replay tells. `records`: lines, and what to say
+    where none is about the key."""
+    from app.replay import Replay
+    from app.wiring import build_codecs
+
+    codecs = {topic: _Watched(codec, gathering) for topic, codec in build_codecs([loaded]).items()}
+    replay = Replay([loaded.rule], codecs, see, from_empty=from_empty)
+    lines, where = records
+    replay.run(lines)
     partitions = [codec.partition for codec in codecs.values() if codec.partition is not None]
     if not partitions:
         raise Fatal(
-            "explaining", key, f"{log} tells nothing of this key", "`driftwatch replay` lists keys that drift"
+            "explaining",
+            gathering.key,
+            f"{where} of this key",
+            "`driftwatch watch` and `driftwatch replay` list keys that drift",
         )
     detector = replay.panels[partitions[0]].detectors[loaded.rule.id]
     return gathering.story(detector.verified_through, replay.logs[loaded.rule.id])

@@ -19,6 +19,7 @@ from connectors.soroban.records import Watch
 log = get_logger(__name__)
 
 _TOLD: Final = 10
+_LOADED: Final = 1 << 62
 
 
 class MappedRule(NamedTuple):
@@ -29,11 +30,13 @@ class MappedRule(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of such a table: the key, and its contract; None: the key has none any more."""
+    """A row of such a table: the key, and its contract; None: the key has none any more. `at`: when that was
+    committed (µs)."""
 
     table: str
     key: str
     contract: str | None
+    at: int = 0
 
 
 class Moves(NamedTuple):
@@ -46,14 +49,15 @@ class Moves(NamedTuple):
 
 class MappedContracts:
     """Keeps `watches` (by contract) in step with the tables. That a key is new, has another contract now, or
-    none any more, is told once: no event of a contract says so."""
+    none any more, is told once, with a ledger that closed after it: no event of a contract says so. When a
+    row that was read with its table was committed is not known: it waits for the second ledger."""
 
     def __init__(self, rules: Iterable[MappedRule], watches: dict[str, Watch]) -> None:
         self.rules = tuple(rules)
         self._watches = watches
         self._contract_of: dict[tuple[str, str], str] = {}
-        self._unread: dict[tuple[str, str], None] = {}
-        self._gone: dict[tuple[str, str], str] = {}
+        self._unread: dict[tuple[str, str], int] = {}
+        self._gone: dict[tuple[str, str], tuple[str, int]] = {}
         self._refused: set[tuple[str, str]] = set()
         self._told = 0
 
@@ -67,9 +71,9 @@ class MappedContracts:
         known = {**self._contract_of, **dict.fromkeys(self._refused)}
         gone = [key for held, key in known if held == table and key not in rows]
         for key in gone:
-            self.put(Row(table, key, None))
+            self.put(Row(table, key, None, _LOADED))
         for key, contract in rows.items():
-            self.put(Row(table, key, contract))
+            self.put(Row(table, key, contract, _LOADED))
 
     def put(self, row: Row) -> None:
         """Take a row up. A contract that is none is told and leaves the key without one; a key that no entry
@@ -85,35 +89,45 @@ class MappedContracts:
         if contract is None:
             self._unread.pop(place, None)
             if before is not None:
-                self._gone[place] = before
+                self._gone[place] = before, row.at
             return
         self._gone.pop(place, None)
         self._contract_of[place] = contract
         if before != contract:
             self._watch(row.table, contract, row.key)
-            self._unread[place] = None
+            self._unread[place] = row.at
             self._check_key(row)
 
-    def take(self, most: int) -> Moves:
-        """Up to so many keys of each kind that were not told yet; they stay until `told`."""
+    def take(self, most: int, closed_at: int) -> Moves:
+        """Up to so many keys of each kind that were not told yet and had moved when a ledger closed; they
+        stay until `told`."""
         read: list[Asked] = []
         gone: list[Asked] = []
-        for (table, key), _ in zip(self._unread, range(most), strict=False):
+        for table, key in [place for place, at in self._unread.items() if at <= closed_at][:most]:
             contract = self._contract_of[table, key]
             read += [Asked(contract, decoder, key) for decoder in self._decoders(table)]
-        for ((table, key), contract), _ in zip(self._gone.items(), range(most), strict=False):
+        left = [(place, contract) for place, (contract, at) in self._gone.items() if at <= closed_at]
+        for (table, key), contract in left[:most]:
             gone += [Asked(contract, decoder, key) for decoder in self._decoders(table)]
+        self._date_loaded(closed_at)
         return Moves(tuple(read), tuple(gone))
+
+    def _date_loaded(self, closed_at: int) -> None:
+        """They were committed before the ledger after this one closes."""
+        for place, at in self._unread.items():
+            if at == _LOADED:
+                self._unread[place] = closed_at + 1
+        for place, (contract, at) in self._gone.items():
+            if at == _LOADED:
+                self._gone[place] = contract, closed_at + 1
 
     def told(self, moves: Moves) -> None:
         """These were published. A key that has moved again meanwhile is told again."""
         done = {(one.contract, one.key) for one in moves.read}
         kept = [place for place in self._unread if (self._contract_of[place], place[1]) not in done]
-        self._unread = dict.fromkeys(kept)
+        self._unread = {place: self._unread[place] for place in kept}
         gone = {(one.contract, one.key) for one in moves.gone}
-        self._gone = {
-            place: contract for place, contract in self._gone.items() if (contract, place[1]) not in gone
-        }
+        self._gone = {place: held for place, held in self._gone.items() if (held[0], place[1]) not in gone}
 
     def _decoders(self, table: str) -> tuple[ContractDecoder, ...]:
         return tuple(rule.decoder for rule in self.rules if rule.table.table == table)

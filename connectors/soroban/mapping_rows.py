@@ -21,6 +21,7 @@ _MOST: Final = 5000
 class _Source(msgspec.Struct):
     table: str
     schema: str = ""
+    ts_us: int = 0
 
 
 class _Envelope(msgspec.Struct):
@@ -89,4 +90,4 @@ class MappingRows:
         if table is None or change.op not in ("c", "u", "r", "d"):
             return None
         contract = None if change.after is None else change.after.get(table.contract)
-        return Row(table.table, name, contract if isinstance(contract, str) else None)
+        return Row(table.table, name, contract if isinstance(contract, str) else None, source.ts_us)

@@ -185,7 +185,9 @@ class Poller:
             return await self._begin_epoch(cursor, error)
         following = self._history.anchored(stretch.following, stretch.events)
         is_new_tip = cursor.ledger < following.ledger >= stretch.latest
-        moves = self.mapped.take(_SEEDS_A_STEP) if is_new_tip else Moves()
+        moves = Moves()
+        if is_new_tip:
+            moves = self.mapped.take(_SEEDS_A_STEP, self._lower_bound(following.ledger))
         if stretch.events or following.ledger > cursor.ledger or stretch.lost is not None:
             await self._sink.publish(await self._batch(stretch, following, moves))
             self._metrics.published(len(stretch.events), following.ledger)

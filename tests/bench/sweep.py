@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -96,6 +97,7 @@ class Edits:
         self._system, self._addresses = system, addresses
         self.at_us: dict[str, int] = {}
         self.told_s: dict[str, float] = {}
+        self.confirmed: Counter[str] = Counter()
 
     async def make(self) -> None:
         """Two a second, all over the table, until cancelled."""
@@ -115,6 +117,7 @@ class Edits:
                 edited = self.at_us.get(mismatch.key)
                 if edited is not None and mismatch.transition == "opened":
                     self.told_s.setdefault(mismatch.key, (mismatch.seen_us - edited) / 1e6)
+                    self.confirmed[mismatch.headers["drift_confirmed"]] += 1
 
     async def settle(self) -> dict[str, object]:
         """What became of them, after the time that the last one may take and as long again."""
@@ -125,6 +128,7 @@ class Edits:
         return {
             "edited": len(self.at_us),
             "told": len(told),
+            "confirmed": dict(self.confirmed),
             "p50_s": percentile(told, 0.5),
             "p99_s": percentile(told, 0.99),
             "most_s": told[-1] if told else None,

@@ -66,7 +66,7 @@ class Place:
         """All is published; what a mapping gives is told with a ledger that is new."""
         while True:
             self.cursor = await self.poller.step(self.cursor)
-            if self.poller.at_tip and not any(self.poller.mapped.take(1)):
+            if self.poller.at_tip and not any(self.poller.mapped.take(1, 1 << 61)):
                 return
             if self.poller.at_tip:
                 self.world.close()
@@ -193,6 +193,23 @@ async def test_a_key_that_moves_and_returns_before_it_is_told_is_told_as_it_is(p
     await place.catch_up()
     assert [entry["contract"] for entry in place.sink.of("entry")] == [invoice_contract(1)] * 2
     assert all(entry["exists"] for entry in place.sink.of("entry"))
+
+
+async def test_a_move_is_told_with_a_ledger_that_closed_after_it(place: Place) -> None:
+    world, mapped = place.world, place.poller.mapped
+    world.set_silently((1, 2), 300)
+    world.close()
+    mapped.put(Row(TABLE.table, invoice(1), invoice_contract(1), world.clock.at_us + 7_000_000))
+    mapped.load(TABLE.table, {invoice(1): invoice_contract(1), invoice(2): invoice_contract(2)})
+    before = world.close()
+    place.cursor = await place.poller.step(place.cursor)
+    assert (place.cursor.ledger, place.moves()) == (before, [])
+    after = world.close()
+    place.cursor = await place.poller.step(place.cursor)
+    assert [(move["ledger"], move["key"]) for move in place.moves()] == [
+        (after, invoice(1)),
+        (after, invoice(2)),
+    ]
 
 
 async def test_a_row_that_names_no_contract_is_refused_and_the_others_are_followed(place: Place) -> None:

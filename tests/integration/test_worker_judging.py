@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from schemas.topics import EPISODES
-from tests.support.commands import Running
+from tests.support.commands import Running, run_command
 from tests.support.credit_stream import CreditStream
 from tests.support.services import Services
 from tests.support.worker import WorkerWorld, measured, replay, split
@@ -31,6 +31,19 @@ async def test_a_worker_tells_what_a_replay_of_the_same_records_tells(
     last = {record.key: record.value for record in await world.read(EPISODES)}
     open_keys = {value["key"] for value in expected.values() if value["transition"] == "opened"}
     assert {key.partition(b"|")[2].decode() for key in last} == open_keys
+    await assert_explained(world, tmp_path)
+
+
+async def assert_explained(world: WorkerWorld, folder: Path) -> None:
+    """`driftwatch explain` draws from the topics what was told."""
+    told = next(value for value in (await world.mismatches()).values() if value["transition"] == "opened")
+    picture = folder / "verdict.svg"
+    words = ("explain", told["rule"], told["key"], "--svg", str(picture))
+    explained = await run_command(*words, environment=world.environment(0))
+    assert explained.code == 0, explained.err
+    assert "  opened  " in explained.out
+    assert "expected: " in explained.out
+    assert picture.read_text(encoding="utf-8").startswith("<svg ")
 
 
 async def test_kills_in_the_middle_change_no_event(services: Services, tmp_path: Path) -> None:
