@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from app.detector import left as left_side
-from app.detector import right as right_side
 from app.detector.episode import Teller
 from app.detector.join import join_rows
 from app.detector.keys import Keys
@@ -15,18 +13,22 @@ from app.detector.model import (
     INFINITY,
     UNKNOWN,
     Effect,
-    EntryAsOf,
     EpisodeForgotten,
-    Incident,
-    RowAsOf,
     Side,
 )
 from app.detector.right import find_unsettled
 from app.detector.schedule import Schedule
 from app.detector.segments import OK, UNVERIFIABLE, Comparison, Segment, find_cover, find_segments
+from app.detector.settling import Settler
 from app.detector.stretches import Drifting, Verdicts, Walk, find_turns
 from app.detector.suspects import Suspects
-from app.detector.timeline import KeyState, Piece, RowState, forget_versions, merge_rows
+from app.detector.timeline import (
+    KeyState,
+    Piece,
+    RowState,
+    forget_versions,
+    merge_rows,
+)
 from app.detector.unverifiable import UnknownKeys, UnverifiableLog
 
 KEPT_UNTIL_SEEDED: Final = 64
@@ -43,7 +45,7 @@ class Judge:
         self, teller: Teller, keys: Keys, schedule: Schedule, suspects: Suspects, log: UnverifiableLog | None
     ) -> None:
         self.rule, self.teller, self.keys, self.schedule, self.log = teller.rule, teller, keys, schedule, log
-        self.suspects = suspects
+        self.suspects, self._settler = suspects, Settler(teller.rule.id, keys)
         self.comparison = Comparison(teller.rule)
         self.one_sided = UnknownKeys()
         """Keys of which a side is unknown for want of a seed: looked at again once it is seeded."""
@@ -59,7 +61,7 @@ class Judge:
         if (state.left is not None and state.left.waiting) or (
             state.right is not None and state.right.waiting
         ):
-            self._settle_reads(key, state, effects)
+            effects += self._settler.settle(key, state)
             if state.right is not None:
                 end = min(end, find_unsettled(state.right) - self.comparison.before)
         judged = max(_judged_through(state), self.begins_at)
@@ -98,9 +100,7 @@ class Judge:
 
     def end(self, key: str, at: int, effects: list[Effect]) -> None:
         """The rule's version ends: an open episode resolves, and nothing is kept of it."""
-        state = self.keys.find(key)
-        if state is None or (state.record is None and state.suspect is None):
-            return
+        state = self.keys.hold(key)
         if state.suspect is not None:
             self.suspects.clear(key, state)
         if state.record is not None:
@@ -125,49 +125,6 @@ class Judge:
                 effects.append(EpisodeForgotten(self.rule.id, key))
         self._buried.clear()
         return effects
-
-    def _settle_reads(self, key: str, state: KeyState, effects: list[Effect]) -> None:
-        """Settle the reads whose marks have come. One that falls into a loss proves nothing: what it saw may
-        have changed unheard a moment later."""
-        left, right, keys = state.left, state.right, self.keys
-        if left is not None:
-            for row in [read for read in left.waiting if read.read_at <= keys.left.at]:
-                left.waiting.remove(row)
-                keys.changed.left.add(key)
-                self._settle_row(key, state, row, effects)
-        if right is not None:
-            for entry in [read for read in right.waiting if read.read_at <= keys.right.at]:
-                right.waiting.remove(entry)
-                keys.changed.right.add(key)
-                self._settle_entry(key, state, entry, effects)
-
-    def _settle_row(self, key: str, state: KeyState, read: RowAsOf, effects: list[Effect]) -> None:
-        settled = left_side.INCONCLUSIVE
-        if self.keys.left.has_lost(read.read_at):
-            self.keys.count("as_of_inconclusive")
-        elif state.left is not None:
-            settled = left_side.settle_read(state.left, read, self.keys.left, self.keys.count)
-        if settled.is_lost:
-            effects.append(self._as_of(key, Side.LEFT, read.read_at, "row is not what was held"))
-        if state.suspect is not None:
-            state.suspect.note_row(read, is_conclusive=settled.is_conclusive)
-            self.keys.changed.records.add(key)
-
-    def _settle_entry(self, key: str, state: KeyState, read: EntryAsOf, effects: list[Effect]) -> None:
-        settled = left_side.INCONCLUSIVE
-        if self.keys.right.has_lost(read.read_at):
-            self.keys.count("as_of_inconclusive")
-        elif state.right is not None:
-            settled = right_side.settle_read(state.right, read, self.keys.count)
-        if settled.is_lost:
-            effects.append(self._as_of(key, Side.RIGHT, read.read_at, "entry is not what was held"))
-        if state.suspect is not None and settled.is_conclusive:
-            state.suspect.note_entry(read)
-            self.keys.changed.records.add(key)
-
-    def _as_of(self, key: str, side: Side, at: int, detail: str) -> Incident:
-        self.keys.count("lost")
-        return Incident(self.rule.id, key, "as_of", side, at, at, detail)
 
     def _sides(self, key: str, state: KeyState) -> Sides:
         """The pieces of both sides; a side never heard of is what its seed says."""
@@ -244,8 +201,16 @@ class Judge:
             return False
         [segment], _ = find_segments(self.comparison, key, *sides, (at, at + 1))
         if segment.kind == OK:
-            return segment.mask == 0 and state_horizon(state) <= at
+            return segment.mask == 0 and self._remembers(state, at)
         return segment.kind == UNVERIFIABLE
+
+    def _remembers(self, state: KeyState, at: int) -> bool:
+        """Is everything held that counts at an instant?"""
+        rows = () if state.left is None else state.left.rows.values()
+        entries = () if state.right is None else state.right.versions[:1]
+        oldest = [row.versions[0].at for row in rows]
+        oldest += [version.at + self.comparison.after for version in entries]
+        return max(oldest, default=at) <= at
 
     def _count_exempt(self, key: str, sides: Sides, segments: Sequence[Segment], judged: int) -> int:
         """How many stretches that an exemption excuses begin before `judged`; one that began before the first

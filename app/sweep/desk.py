@@ -186,6 +186,7 @@ class Desk:
             if self._waiting is not None and self._clock.monotonic_s() >= self._not_before_s:
                 run, self._waiting = self._waiting, None
                 return run
+            self._sweeper.look_around(self.loaded.rule.id)
             await self._doze()
 
     async def _doze(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -24,9 +25,10 @@ _TELL_EVERY_S: Final = 2.0
 _LEDGER_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.25
 _LATER_S: Final = 2.0
-"""So much older than in its first seconds may `verified through` become before the sweep gives way."""
+"""So much older than is usual may `verified through` become before a sweep gives way."""
 _LEARNS_S: Final = 6.0
 """What is usual goes up and down with the ledgers, which close every five seconds."""
+_LOOKS_KEPT: Final = 10
 _GIVES_WAY_S: Final = 5.0
 """For so long at a time: where a side stands still the sweep goes on, a page at a time."""
 
@@ -91,6 +93,7 @@ class Sweeper:
         self.metrics = metrics
         self._patiently = Patience(clock, options.patience_s)
         self._told_s = self._ledger_s = self._usual_s = self._learns_until_s = 0.0
+        self._ages_s: deque[float] = deque(maxlen=_LOOKS_KEPT)
 
     async def sweep(self, loaded: LoadedRule, run: SweepRun, gate: asyncio.Event) -> Mapping[str, Any]:
         """Sweep until the detector has judged what was read; the open episodes of keys that drift. `gate`:
@@ -100,7 +103,8 @@ class Sweeper:
         up again afterwards.
         """
         run.begin(loaded, self._clock.now_us())
-        self._usual_s, self._learns_until_s = 0.0, self._clock.monotonic_s() + _LEARNS_S
+        self._usual_s = max(self._ages_s, default=0.0)
+        self._learns_until_s = self._clock.monotonic_s() + (0.0 if self._ages_s else _LEARNS_S)
         await self._tell(run)
         both = BothSides(
             (self._sources.rows, self._sources.entries), loaded, self._patiently, await self._find_ledger()
@@ -194,6 +198,11 @@ class Sweeper:
             await gate.wait()
             run.state = State.RUNNING
             await self._tell(run)
+
+    def look_around(self, rule: str) -> None:
+        """Called about once a second while nothing is swept: how old `verified through` is when it is only
+        the stream that is judged. Without it a sweep takes its own first seconds for that."""
+        self._ages_s.append(self._verified_age_s(rule))
 
     async def _give_way(self, rule: str) -> None:
         """Where the workers fall behind they judge first: a sweep must not make alarms late."""

@@ -23,7 +23,7 @@ OPEN = {
         "before", "after", "source.txId", "source.lsn", "source.ts_ms", "source.ts_us",
     },
     "chain-event.v1": {"value.*"},
-    "status.v1": {"progress", "key"},
+    "status.v1": {"progress"},
     "log-line.v1": {"value", "value.*"},
 }  # fmt: skip
 """Places that a schema leaves open on purpose: what is a row's, a contract's or Debezium's own. `.*`: all
@@ -37,6 +37,7 @@ OPTIONAL = {
     },
     "chain-cursor.v1": {"epoch", "anchor", "witness"},
     "observation.v1": {"row", "position", "at", "from", "snapshot", "trace"},
+    "status.v1": {"key"},
     "log-line.v1": {"offset", "timestamp", "key", "value", "headers", "key_b64", "value_b64"},
 }  # fmt: skip
 

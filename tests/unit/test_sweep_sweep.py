@@ -203,6 +203,18 @@ async def test_a_sweep_gives_way_to_workers_that_fall_behind(
     assert behind.ended_s == ends_s
 
 
+async def test_how_late_the_workers_are_anyway_is_known_before_a_sweep(
+    place: Memory, rule: LoadedRule
+) -> None:
+    behind = Behind(place.clock, place.rows, place.entries, place.listed)
+    behind.caught_up_s = 60.0
+    one = sweeper(behind, page_size=2)
+    place.clock.passed = 8.0
+    one.look_around(rule.rule.id)
+    await one.sweep(rule, SweepRun.asked(rule.rule.id, "test", AT), opened())
+    assert behind.ended_s == 8.0 + 16.0
+
+
 async def test_a_pause_lasts_until_somebody_ends_it(place: Memory, rule: LoadedRule) -> None:
     gate = asyncio.Event()
     run = SweepRun.asked(rule.rule.id, "test", AT)

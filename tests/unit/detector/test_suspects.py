@@ -6,7 +6,8 @@ import pytest
 
 from app.detector import suspects
 from app.detector.detector import Detector
-from app.detector.model import ABSENT, SECOND, Confirm, Mark, RowChange, Side, Snapshot
+from app.detector.model import ABSENT, INFINITY, SECOND, Activation, Confirm, Mark, RowChange, Side, Snapshot
+from app.detector.panel import Panel
 from app.detector.suspects import LIVE
 from app.detector.values import derive_id
 from app.stream.state import decode_key, encode_left, encode_record, encode_right
@@ -244,3 +245,39 @@ def test_a_change_of_another_key_asks_nothing() -> None:
     story.take(story.detector.observe(RowChange("r", "GB", 9, 500, us(241), ABSENT, OLD, 5, None)))
 
     assert len(story.asked) == 1
+
+
+def test_a_stretch_that_proves_to_begin_later_is_doubted_where_nothing_was_forgotten() -> None:
+    """The row had followed in time, unheard, and that is learned while the episode is open."""
+    story = agreed(Story(confirmed="off"), OLD)
+    story.entry(40, NEW)
+    story.until(240)
+    assert story.lines == ["opened 03:52 limit"]
+    story.entry_as_of(52, OLD, modified=42)
+    story.until(300)
+
+    assert story.lines == ["opened 03:52 limit", "resolved 04:00"]
+    assert story.told[-1].value["cause"] == "input_lost"
+
+
+def test_a_version_that_ends_resolves_what_is_open_and_forgets_what_was() -> None:
+    story = agreed(Story(confirmed="off"), OLD)
+    story.entry(40, NEW)
+    story.until(240)
+    story.detector.ends_at = us(250)
+    assert not story.detector.is_over
+    story.until(300)
+    assert story.detector.is_over
+    effects = story.take(story.detector.end([KEY, "unheard of"]))
+
+    assert story.lines == ["opened 03:52 limit", "resolved 04:10"]
+    assert story.told[-1].value["cause"] == "rule_changed"
+    assert [type(effect).__name__ for effect in effects] == ["Transition", "EpisodeForgotten"]
+
+
+def test_a_panel_takes_no_notice_of_an_activation() -> None:
+    story = agreed(Story(confirmed="off"), OLD)
+    panel = Panel([story.detector])
+
+    assert panel.take(Activation("r", 2, "ab", us(300), "{}")) == []
+    assert story.detector.ends_at == INFINITY

@@ -1,0 +1,62 @@
+"""As-of reads whose marks have come: compared with what is held, they confirm it or prove lost input."""
+
+from __future__ import annotations
+
+from app.detector import left as left_side
+from app.detector import right as right_side
+from app.detector.keys import Keys
+from app.detector.left import Settled
+from app.detector.model import Effect, EntryAsOf, Incident, RowAsOf, Side
+from app.detector.timeline import KeyState, LeftState, RightState
+
+
+class Settler:
+    """Settles the reads of one rule's keys, and tells suspects what was answered."""
+
+    def __init__(self, rule_id: str, keys: Keys) -> None:
+        self.rule_id, self.keys = rule_id, keys
+
+    def settle(self, key: str, state: KeyState) -> list[Effect]:
+        """Settle the reads whose marks have come. One that falls into a loss proves nothing: what it saw may
+        have changed unheard a moment later."""
+        left, right, keys = state.left, state.right, self.keys
+        effects: list[Effect] = []
+        if left is not None:
+            for row in [read for read in left.waiting if read.read_at <= keys.left.at]:
+                left.waiting.remove(row)
+                keys.changed.left.add(key)
+                effects += self._note_row(key, state, row, self._compare_row(left, row))
+        if right is not None:
+            for entry in [read for read in right.waiting if read.read_at <= keys.right.at]:
+                right.waiting.remove(entry)
+                keys.changed.right.add(key)
+                effects += self._note_entry(key, state, entry, self._compare_entry(right, entry))
+        return effects
+
+    def _compare_row(self, left: LeftState, read: RowAsOf) -> Settled:
+        if self.keys.left.has_lost(read.read_at):
+            self.keys.count("as_of_inconclusive")
+            return left_side.INCONCLUSIVE
+        return left_side.settle_read(left, read, self.keys.left, self.keys.count)
+
+    def _compare_entry(self, right: RightState, read: EntryAsOf) -> Settled:
+        if self.keys.right.has_lost(read.read_at):
+            self.keys.count("as_of_inconclusive")
+            return left_side.INCONCLUSIVE
+        return right_side.settle_read(right, read, self.keys.count)
+
+    def _note_row(self, key: str, state: KeyState, read: RowAsOf, settled: Settled) -> list[Effect]:
+        if state.suspect is not None:
+            state.suspect.note_row(read, is_conclusive=settled.is_conclusive)
+            self.keys.changed.records.add(key)
+        return [self._as_of(key, Side.LEFT, read.read_at, "row")] if settled.is_lost else []
+
+    def _note_entry(self, key: str, state: KeyState, read: EntryAsOf, settled: Settled) -> list[Effect]:
+        if state.suspect is not None and settled.is_conclusive:
+            state.suspect.note_entry(read)
+            self.keys.changed.records.add(key)
+        return [self._as_of(key, Side.RIGHT, read.read_at, "entry")] if settled.is_lost else []
+
+    def _as_of(self, key: str, side: Side, at: int, what: str) -> Incident:
+        self.keys.count("lost")
+        return Incident(self.rule_id, key, "as_of", side, at, at, f"{what} is not what was held")
