@@ -29,8 +29,8 @@ _LATER_S: Final = 2.0
 _LEARNS_S: Final = 6.0
 """What is usual goes up and down with the ledgers, which close every five seconds."""
 _LOOKS_KEPT: Final = 10
-_GIVES_WAY_S: Final = 5.0
-"""For so long at a time: where a side stands still the sweep goes on, a page at a time."""
+_GIVES_WAY_S: Final = 8.0
+"""For so long at a time: workers that are only behind have judged a ledger by then."""
 
 
 class SweepLog(Protocol):
@@ -93,6 +93,7 @@ class Sweeper:
         self.metrics = metrics
         self._patiently = Patience(clock, options.patience_s)
         self._told_s = self._ledger_s = self._usual_s = self._learns_until_s = 0.0
+        self._stood_at: int | None = None
         self._ages_s: deque[float] = deque(maxlen=_LOOKS_KEPT)
 
     async def sweep(self, loaded: LoadedRule, run: SweepRun, gate: asyncio.Event) -> Mapping[str, Any]:
@@ -205,12 +206,20 @@ class Sweeper:
         self._ages_s.append(self._verified_age_s(rule))
 
     async def _give_way(self, rule: str) -> None:
-        """Where the workers fall behind they judge first: a sweep must not make alarms late."""
+        """Where the workers fall behind they judge first: a sweep must not make alarms late. Where nothing is
+        judged at all, a side stands still, and waiting would help nobody."""
         now = self._clock.monotonic_s()
         if now < self._learns_until_s:
             self._usual_s = max(self._usual_s, self._verified_age_s(rule))
+        before = self._sources.verdicts.verified_through(rule)
+        if before == self._stood_at:
+            return
         until = now + _GIVES_WAY_S
-        while self._verified_age_s(rule) > self._usual_s + _LATER_S and self._clock.monotonic_s() < until:
+        while self._verified_age_s(rule) > self._usual_s + _LATER_S:
+            if self._clock.monotonic_s() >= until:
+                is_still = self._sources.verdicts.verified_through(rule) == before
+                self._stood_at = before if is_still else None
+                return
             self.metrics.gave_way.labels(rule).inc(_LOOK_EVERY_S)
             await self._clock.sleep(_LOOK_EVERY_S)
 

@@ -26,6 +26,7 @@ from connectors.kafka.requests import SweepRequest, send_requests
 from connectors.postgres.desk_api.keys import DeskKeys
 from connectors.postgres.desk_api.pool import open_pool
 from connectors.postgres.desk_api.records import DeskRecords
+from connectors.postgres.notices.letters import WebhookLetters
 
 _BURST_S: Final = 2.0
 """So many seconds' worth of requests may come at once."""
@@ -60,18 +61,22 @@ async def open_api(
     async with open_pool(settings.desk_dsn) as pool:
         records = DeskRecords(pool)
         doorkeeper = Doorkeeper(records, settings.api_key.get_secret_value())
+        letters = WebhookLetters(settings.desk_dsn)
         requests = TokenBuckets(settings.api_rate, settings.api_rate * _BURST_S, clock)
         per_minute = settings.api_triggers_per_minute
         parts = ApiParts(
             records=records,
             sweeps=KafkaSweeps(settings, clock),
-            resending={},
+            resending={"webhook": letters},
             rules=tuple(rules),
             partitions=settings.partitions,
             triggers=TokenBuckets(per_minute / 60, per_minute, clock),
             guards=Guards(doorkeeper, requests, LARGEST_BODY, clock, metrics),
         )
-        yield build_api(parts), records
+        try:
+            yield build_api(parts), records
+        finally:
+            await letters.close()
 
 
 @asynccontextmanager

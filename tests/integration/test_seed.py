@@ -307,7 +307,8 @@ async def test_an_entry_that_cannot_be_read_is_unknown_and_never_absent(world: W
     async with world.seeder() as seeder:
         run = await seeder.seed(world.rule)
     assert run.unverifiable == 1
-    assert judge(world, await world.records("drift.observations")) == []
+    told = judge(world, await world.records("drift.observations"))
+    assert [getattr(effect, "cause", type(effect).__name__) for effect in told] == ["schema"]
 
 
 async def test_a_table_without_the_rules_column_is_refused_by_name(world: World) -> None:

@@ -168,8 +168,9 @@ async def test_the_rate_bounds_the_keys_a_second(place: Memory, rule: LoadedRule
 
 class Behind(Memory):
     """Workers whose verdicts become 30 s old when the second page is published, until `caught_up_s`. A page
-    takes 4 s."""
+    takes 4 s. `is_still`: they have not judged anything since."""
 
+    is_still = False
     caught_up_s = ended_s = 0.0
 
     async def finish_side(self, seeded: Seeded, run: str) -> None:
@@ -183,7 +184,9 @@ class Behind(Memory):
     def verified_through(self, rule: str) -> int | None:
         if self.clock.passed < 8.0:
             return self.clock.now_us() - 9_000_000
-        return self.verified if self.clock.passed > self.caught_up_s else self.clock.now_us() - 30_000_000
+        if self.clock.passed > self.caught_up_s:
+            return self.verified
+        return AT - 22_000_000 if self.is_still else self.clock.now_us() - 30_000_000
 
 
 @pytest.mark.parametrize(
@@ -191,7 +194,7 @@ class Behind(Memory):
     [
         (0.0, 16.0),  # four pages
         (11.0, 19.25),  # the second one waits for 3.25 s
-        (60.0, 31.0),  # each but the first waits for 5 s, and the sweep goes on
+        (60.0, 40.0),  # each but the first waits for 8 s, and the sweep goes on
     ],
 )
 async def test_a_sweep_gives_way_to_workers_that_fall_behind(
@@ -201,6 +204,13 @@ async def test_a_sweep_gives_way_to_workers_that_fall_behind(
     behind.caught_up_s = caught_up_s
     await sweep(behind, rule, page_size=2)
     assert behind.ended_s == ends_s
+
+
+async def test_a_sweep_waits_once_for_workers_that_judge_nothing(place: Memory, rule: LoadedRule) -> None:
+    behind = Behind(place.clock, place.rows, place.entries, place.listed)
+    behind.caught_up_s, behind.is_still = 60.0, True
+    await sweep(behind, rule, page_size=2)
+    assert behind.ended_s == 16.0 + 8.0
 
 
 async def test_how_late_the_workers_are_anyway_is_known_before_a_sweep(
