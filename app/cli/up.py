@@ -11,6 +11,7 @@ import typer
 from app.cli._stopping import stop_on_signals
 
 if TYPE_CHECKING:
+    from app.native.supervisor import Service
     from app.settings import Settings
 
 
@@ -25,7 +26,8 @@ def up(
     ] = False,
     logs: Annotated[Path, typer.Option(help="Each part's log goes here.")] = Path("driftwatch-logs"),
 ) -> None:
-    """Run every part against the services that the environment names, until Ctrl-C.
+    """Run every part against the services that the environment names, until Ctrl-C. With
+    DRIFTWATCH_DESK_DATABASE recorder and API as well, with DRIFTWATCH_WEBHOOKS the notifier.
 
     A part that dies is started again. One that refuses its configuration ends everything, with its reason.
     """
@@ -34,6 +36,19 @@ def up(
 
     configure_logging()
     asyncio.run(_up(load_settings(), logs, create_slot=create_slot))
+
+
+def _desk_of(settings: Settings) -> list[Service]:
+    """What keeps, serves and tells what was found, where the environment asks for it."""
+    from app.native.supervisor import Service
+
+    parts = []
+    if settings.desk_database.get_secret_value():
+        parts.append(Service("recorder", ("recorder", "--migrate"), settings.recorder_port))
+        parts.append(Service("api", ("api",), settings.api_metrics_port))
+    if settings.webhooks is not None:
+        parts.append(Service("notifier", ("notifier",), settings.notifier_port))
+    return parts
 
 
 async def _up(settings: Settings, logs: Path, *, create_slot: bool) -> None:
@@ -49,6 +64,7 @@ async def _up(settings: Settings, logs: Path, *, create_slot: bool) -> None:
         Service("worker", ("worker",), settings.worker_port),
         Service("sweeper", ("sweeper",), settings.sweeper_port),
         Service("seed", ("seed", "--if-needed"), ends=True),
+        *_desk_of(settings),
     )
     more = {"DRIFTWATCH_CONNECT_FOLDER": str((logs / "connect").resolve())}
     async with Supervisor(logs, more, SystemClock()) as supervisor:

@@ -23,6 +23,7 @@ def compose() -> dict[str, Any]:
 
 def test_every_service_of_ours_is_a_command_of_the_program(compose: dict[str, Any]) -> None:
     commands = {command.name or command.callback.__name__ for command in build().registered_commands}  # type: ignore[union-attr]
+    commands |= {group.name for group in build().registered_groups}
     ours = {name: each for name, each in compose["services"].items() if each.get("image") == "driftwatch"}
     assert {"worker", "poller", "connect", "seed", "node"} <= set(ours)
     assert {each["command"].split()[0] for each in ours.values()} <= commands

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from prometheus_client import CollectorRegistry
 
+from app.api.metrics import ApiMetrics
 from app.clock import SystemClock
 from app.desk.canary import CanaryMetrics
 from app.desk.notifier.metrics import NotifierMetrics
@@ -45,6 +46,7 @@ def known() -> set[str]:
         RecorderMetrics(SystemClock(), {}).registry,
         NotifierMetrics().registry,
         CanaryMetrics().registry,
+        ApiMetrics().registry,
     ]
     return set().union(*map(names_of, registries))
 
