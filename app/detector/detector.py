@@ -273,9 +273,10 @@ class Detector:
         if state.suspect is not None:
             self.suspects.restore(key)
 
-    def schedule(self, key: str) -> None:
-        """Look at a key at the next mark (after recovery: every key that is not quiet)."""
-        self._schedule.put(key, -INFINITY)
+    def schedule(self, key: str, later_s: int = 0) -> None:
+        """Look at a key at the next mark, or when T has come so much further (after recovery: every key that
+        is not quiet)."""
+        self._schedule.put(key, self.verified_through + later_s * SECOND if later_s else -INFINITY)
 
     def watermarks(self) -> tuple[int, int]:
         """(left, right) in µs; -INFINITY before the first mark."""

@@ -31,8 +31,8 @@ _LOSSES_NOTE = (
     "the partition are unverifiable until the sweep that follows. Silent: records vanish without a jump.",
     "What a before-image, the next event or a sweep then reveals is declared and withdrawn (`input_lost`);",
     "until then it can raise a false alarm or hide a drift. Confirmed: both sides of a key are read live",
-    "before an episode is told (`suspects`). Losses end five minutes before the last sweep: what is lost after",
-    "it nothing can show. An entry change without event is no lost record but a contract that tells nothing;",
+    "before an episode is told. Losses end five minutes before the last sweep: what is lost after it nothing",
+    "can show. An entry change without event is no lost record but a contract that tells nothing;",
     "one that is overwritten before anybody reads it leaves no trace. The last column is the share that",
     "somebody who knew each lost record would declare.",
 )

@@ -116,8 +116,8 @@ HEALING: Final[tuple[Scenario, ...]] = tuple(
 """Loss that continuity cannot prove: run apart, where it is asked for; without and with confirming."""
 
 NOT_COVERED: Final = (
-    "rule versions and their activation: tests/unit/test_rule_versions.py has them, on the worker's partitions",
-    "an entry that changes twice without any record of the first change: its trace is nowhere (see the losses)",
+    "rule versions and their activation: tests/unit/test_rule_versions.py has them, on a worker's partition",
+    "an entry that changes twice without a record of the first change: its trace is nowhere (see the losses)",
     "sampled sides, sums and invariants (kinds of rule that the detector has not yet)",
 )
 

@@ -129,7 +129,7 @@ class DriftPartition:
         if held is not None:
             held.keys += 1
             if not is_settled:
-                held.detector.schedule(key.decode("utf-8", "surrogatepass"))
+                held.look_at(key.decode("utf-8", "surrogatepass"))
 
     # ---- steps
 

@@ -22,6 +22,8 @@ from app.stream.work import Part, Rows
 LEFT: Final = "left"
 RIGHT: Final = "right"
 EPISODES: Final = "episodes"
+LOOKED_AT_A_SECOND: Final = 20_000
+"""So many recovered keys are looked at for each second by which T moves."""
 TABLES: Final = (LEFT, RIGHT, EPISODES)
 """The worker's Faust tables."""
 
@@ -65,7 +67,7 @@ class RulePartition:
         self.detector = Detector(self.rule, from_empty=from_empty, held=held, confirmed=confirmed)
         if begins_at is not None:
             self.detector.begin(begins_at)
-        self.keys = 0
+        self.keys = self._unsettled = 0
         self.blind: dict[Side, int] = {}
         self.parked: str | None = None
         self._told: str | None = None
@@ -118,6 +120,12 @@ class RulePartition:
             row[len(rule) :].decode("utf-8", "surrogatepass") for row in self.episodes if row.startswith(rule)
         }
         return sorted(held | self.detector.keys.open.keys() | self.detector.suspects.waiting.keys())
+
+    def look_at(self, key: str) -> None:
+        """Look at a recovered key soon: a step that looks at all of a million keys would stand still for as
+        long as a frozen process."""
+        self.detector.schedule(key, self._unsettled // LOOKED_AT_A_SECOND)
+        self._unsettled += 1
 
     def recover_record(self, key: str, stored: bytes) -> None:
         """Look at a recovered episode at the next mark; one that is open counts as open until then."""

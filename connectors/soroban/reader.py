@@ -76,8 +76,8 @@ class EntryReader:
         self._rpc, self.contract, self._decoder = rpc, contract, decoder
 
     async def read(self, rule_keys: Sequence[str]) -> EntryReads:
-        """Read up to 200 entries in one answer, each key once. Keys that can have no entry are absent. Without
-        any key the answer says which ledger it is of."""
+        """Read up to 200 entries in one answer, each key once. Keys that can have no entry are absent.
+        Without any key the answer says which ledger it is of."""
         asked = [Asked(self.contract, self._decoder, key) for key in dict.fromkeys(rule_keys)]
         if not asked:
             ledger, _ = await self._rpc.get_ledger_entries([keys.instance_key(self.contract)])

@@ -202,3 +202,21 @@ def test_a_jump_of_the_offsets_is_lost_input_and_a_repeat_is_none(stream: Credit
     [incident] = incidents_of(outcome)
 
     assert (incident["cause"], incident["state"]) == ("offsets", "open")
+
+
+def test_many_recovered_keys_are_looked_at_one_lot_after_the_other(
+    stream: CreditStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a million at one mark would stand still for as long as a frozen process."""
+    todo = list(batches([*stream.birth(), *stream.ledgers(40, 10)]))
+    whole, parts = make_partition(credit_rules()), {table: {} for table in TABLES}
+    plain = run(whole, {table: {} for table in TABLES}, todo)
+    first = run(make_partition(credit_rules(), parts), parts, todo[:60])
+    monkeypatch.setattr("app.stream.rule_partition.LOOKED_AT_A_SECOND", 2)
+    work = make_partition(credit_rules(), parts)
+    looked = work.rules["credit-line"].detector.counts
+    after = run(work, parts, todo[60:62])
+    assert looked["judged"] < 30
+    after += run(work, parts, todo[62:])
+
+    assert told_events([*first, *after]) == told_events(plain)

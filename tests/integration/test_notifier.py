@@ -110,27 +110,37 @@ async def test_every_transition_arrives_whatever_targets_do_and_whenever_the_not
             await late.start()
             await eventually(lambda: set(late.taken("/late")) == set(everything), 15)
 
-            listed = await world.run("alert", "dead-letters")
-            assert [line.split()[2:3] for line in listed.out.splitlines()] == [["moody"]]
-            moody.refused.clear()
-            again = await world.run("alert", "replay", listed.out.split()[0])
-            assert (again.code, again.out) == (0, "1 will be told again\n")
+            await replay_the_dead_letter(world, moody)
             await eventually(lambda: set(receiver.taken("/moody")) == set(everything), 10)
             assert (await world.run("alert", "dead-letters")).out == "no dead letters\n"
         await late.die()
 
         came = [*receiver.came, *late.came]
         assert told_by_group(receiver.at("/many"))[0] >= 1
+    assert_signed_and_the_same(came)
+    assert_in_order(receiver.at("/steady"))
+    assert_in_order(late.at("/late"))
+    assert SECRET not in world.log
+    assert "/moody" not in world.log
+
+
+async def replay_the_dead_letter(world: NotifierWorld, moody: Moody) -> None:
+    """The one that was refused for good, once the target takes it."""
+    listed = await world.run("alert", "dead-letters")
+    assert [line.split()[2:3] for line in listed.out.splitlines()] == [["moody"]]
+    moody.refused.clear()
+    again = await world.run("alert", "replay", listed.out.split()[0])
+    assert (again.code, again.out) == (0, "1 will be told again\n")
+
+
+def assert_signed_and_the_same(came: Sequence[Came]) -> None:
+    """Every delivery is signed by us, and a retry is the same message."""
     bodies = defaultdict(set)
     for each in came:
         bodies[each.path, each.id].add(each.body)
         assert is_ours()(SECRET, each.headers["X-Driftwatch-Signature"], each.body)
         assert not is_ours()("another secret", each.headers["X-Driftwatch-Signature"], each.body)
-    assert {len(found) for found in bodies.values()} == {1}, "a retry is the same message"
-    assert_in_order(receiver.at("/steady"))
-    assert_in_order(late.at("/late"))
-    assert SECRET not in world.log
-    assert "/moody" not in world.log
+    assert {len(found) for found in bodies.values()} == {1}
 
 
 def assert_in_order(came: Sequence[Came]) -> None:
