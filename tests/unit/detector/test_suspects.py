@@ -62,9 +62,11 @@ def test_what_happened_meanwhile_is_told_in_order_once_confirmed() -> None:
 def test_a_read_that_proves_lost_input_withdraws() -> None:
     """The row had followed at 210 s, unheard."""
     story = suspected()
+    story.detector.take_changed()
     story.answer(241, {1: NEW}, 52, NEW, modified=40)
     story.until(260)
 
+    assert story.detector.take_changed().records == {KEY}
     assert story.lines == []
     assert [incident.cause for incident in story.incidents] == ["as_of"]
     assert story.counts["withdrawn"] == 1
@@ -141,10 +143,12 @@ def test_a_second_row_that_the_snapshot_does_not_know_was_deleted_unheard() -> N
 
 def test_without_an_answer_it_is_told_when_the_time_is_up_and_that_is_durable() -> None:
     story = suspected()
+    assert story.detector.take_changed().records == {KEY}, "that it is one survives a restart"
     story.tick(1000)
     story.tick(1009)
+    assert story.detector.take_changed().records == set()
     assert story.tick(1010) == []
-    assert story.detector.take_changed().records == {KEY}
+    assert story.detector.take_changed().records == {KEY}, "and so does that its time is up"
     story.tick(1011)
 
     assert story.lines == ["opened 03:52 limit"]
