@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     api_triggers_per_minute: Annotated[float, Field(ge=0)] = 6.0
     """Requests for sweeps of one API key; 0: no limit."""
 
-    sweep_rate: Annotated[float, Field(ge=0)] = 0.0
+    sweep_rate: Annotated[float, Field(ge=0)] = 6000.0
     """Most keys a second that a sweep reads; 0: no limit."""
     sweep_page: Annotated[int, Field(ge=1, le=1000)] = 1000
     """Rows a transaction of a sweep."""

@@ -47,6 +47,8 @@ from app.detector.watermark import Watermark
 __all__ = ["Changed", "Detector", "Held"]
 
 SPREAD: Final = 30
+LOT: Final = 20_000
+"""A step that looks at all of a million keys would stand still for as long as a frozen process."""
 TOO_HOT: Final = "too many versions, or too large ones, wait to be judged"
 
 
@@ -212,10 +214,10 @@ class Detector:
         return self.left if side is Side.LEFT else self.right
 
     def _look_again(self, watermark: Watermark) -> None:
-        """After a seed, at the keys that waited for it. After a sweep that ends a loss, at every key: what it
-        did not meet is absent, and nothing else will say so; one in `SPREAD` a second."""
-        for key in self._judge.one_sided:
-            self._schedule.put(key, self.verified_through + 1)
+        """After a seed, at the keys that waited for it, `LOT` a second. After a sweep that ends a loss, at
+        every key: what it did not meet is absent, and nothing else will say so; one in `SPREAD` a second."""
+        for number, key in enumerate(self._judge.one_sided):
+            self._schedule.put(key, self.verified_through + 1 + number // LOT * SECOND)
         self._judge.one_sided.clear()
         if isinstance(watermark.past.last, Sweep) and watermark.past.losses:
             for number, key in enumerate(self.keys.every()):
