@@ -109,7 +109,11 @@ def micros(text: str) -> int:
 
 @asynccontextmanager
 async def worker(brokers: str, prefix: str, folder: Path) -> AsyncIterator[Running]:
-    """`driftwatch worker` with the shipped settings."""
+    """`driftwatch worker` with the shipped settings and rule, told at once: nobody confirms anything here."""
+    rule = folder / "credit.yaml"
+    rule.write_text(
+        (RULES_FOLDER / rule.name).read_text(encoding="utf-8") + "\nconfirm: off\n", encoding="utf-8"
+    )
     app_id, port = f"{prefix}latency", free_port()
     await ensure_topics(
         Settings(kafka=brokers, topic_prefix=prefix, partitions=PARTITIONS), changelogs_of(app_id)
@@ -121,7 +125,7 @@ async def worker(brokers: str, prefix: str, folder: Path) -> AsyncIterator[Runni
         "DRIFTWATCH_TOPIC_PREFIX": prefix,
         "DRIFTWATCH_APP_ID": app_id,
         "DRIFTWATCH_PARTITIONS": str(PARTITIONS),
-        "DRIFTWATCH_RULES": str(RULES_FOLDER / "credit.yaml"),
+        "DRIFTWATCH_RULES": str(rule),
         "DRIFTWATCH_FROM_EMPTY": "true",
         "DRIFTWATCH_WORKER_PORT": str(port),
     }
