@@ -24,6 +24,9 @@ def notifier(
             help="The first time: begin with the oldest transition there is (default: with the next one).",
         ),
     ] = False,
+    migrate: Annotated[
+        bool, typer.Option("--migrate", help="Bring schema recon to the newest revision first.")
+    ] = False,
 ) -> None:
     """Tell every target of DRIFTWATCH_WEBHOOKS about drift: signed, in order per key, at least once under the
     same id.
@@ -44,8 +47,11 @@ def notifier(
         from app.desk.notifier.metrics import NotifierMetrics
         from app.telemetry import serve
         from app.wiring.notifier import open_notifier
+        from connectors.postgres.migrations.upgrading import upgrade
 
         stop = stop_on_signals()
+        if migrate:
+            await upgrade(settings.desk_dsn)
         clock = SystemClock()
         metrics = NotifierMetrics([target.name for target in told[0]])
         async with open_notifier(settings, told, clock, metrics, from_beginning=from_beginning) as service:

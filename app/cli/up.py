@@ -47,7 +47,7 @@ def _desk_of(settings: Settings) -> list[Service]:
         parts.append(Service("recorder", ("recorder", "--migrate"), settings.recorder_port))
         parts.append(Service("api", ("api",), settings.api_metrics_port))
     if settings.webhooks is not None:
-        parts.append(Service("notifier", ("notifier",), settings.notifier_port))
+        parts.append(Service("notifier", ("notifier", "--migrate"), settings.notifier_port))
     return parts
 
 

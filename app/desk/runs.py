@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from app.clock import Clock, sleep_unless
 from app.desk.ports import Feed, Store
@@ -16,6 +17,9 @@ from app.recording import Place
 from app.telemetry import get_logger
 
 log = get_logger(__name__)
+
+_REST: Final = 4
+"""The least pause after a look is so many times as long as the look: counting must not keep a store busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,10 @@ class Books:
     async def run(self, stop: asyncio.Event) -> None:
         """Look again and again until told to stop; what is away is looked for again."""
         while not stop.is_set():
+            began_s = self._clock.monotonic_s()
             await self.look()
-            await sleep_unless(stop, self._options.every_s, self._clock)
+            spent_s = self._clock.monotonic_s() - began_s
+            await sleep_unless(stop, max(self._options.every_s, spent_s * _REST), self._clock)
 
     async def look(self) -> None:
         """One look at the topics' ends and the store."""
@@ -97,4 +103,5 @@ class Books:
         ends = await self._feed.ends(self._options.mismatches)
         recorded = (await self._store.read_positions()).by_place
         if all(place in recorded and recorded[place].next >= end for place, end in ends.items()):
-            await self._store.settle(runs, self._options.checks)
+            for run in runs:  # one a transaction: with 50,000 open episodes each takes 0.4 s
+                await self._store.settle([run], self._options.checks)

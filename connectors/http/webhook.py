@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -66,11 +67,14 @@ class WebhookPoster:
 
 
 def _cause(error: Exception) -> str:
-    """What went wrong, by its kind and the system's word for it: errors of aiohttp may quote the address."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLError):
+    """What went wrong, by its kind and the system's word for it: texts of aiohttp may quote the address."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "the certificate is not trusted"
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        return "no TLS with it"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the name is not known"
-    if isinstance(error, aiohttp.ClientConnectorError | OSError) and getattr(error, "strerror", None):
-        return f"cannot connect: {error.strerror}"
+    number = getattr(error, "errno", None)
+    if isinstance(error, aiohttp.ClientConnectorError | OSError) and number:
+        return f"no connection: {os.strerror(number)}"
     return type(error).__name__

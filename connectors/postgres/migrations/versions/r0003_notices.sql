@@ -34,9 +34,10 @@ comment on column recon.notices.lane is 'the key (a hash of a long one); null: o
 comment on column recon.notices.at is 'event time';
 comment on column recon.notices.payload is 'the body, to the letter';
 comment on column recon.notices.state is 'held: until its window closes; folded: part of told_in';
-create index notices_pending on recon.notices (target, place) where state = 'pending';
+-- attempts >= 0 always holds: only what walks the queue says it, so that nothing else is planned by this index, which
+-- answers a question about one key by reading all of them
+create index notices_pending on recon.notices (target, place) where state = 'pending' and attempts >= 0;
 create index notices_lane on recon.notices (target, rule, lane, place) where state = 'pending';
-create index notices_rule on recon.notices (target, rule, place) where state = 'pending';
 create index notices_barrier on recon.notices (target, rule, place) where state = 'pending' and lane is null;
 create index notices_held on recon.notices (target, rule, created_at) where state = 'held';
 create index notices_dead on recon.notices (target) where state = 'dead';
