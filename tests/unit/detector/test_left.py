@@ -20,6 +20,15 @@ def test_a_change_later_than_its_mark_begins_after_the_mark() -> None:
     assert story.left_versions()[-1] == (150, (9, "x"))
 
 
+def test_a_change_at_the_last_instant_that_its_mark_spoke_of_is_late_too() -> None:
+    story = agreed(Story())
+    story.row(149.999999, (9, "x"), (100, "a"))
+    assert story.counts["late"] == 1
+    assert story.left_versions()[-1] == (150, (9, "x"))
+    story.row(150, (8, "x"), (9, "x"))
+    assert story.counts["late"] == 1
+
+
 def test_a_clock_that_steps_back_does_not_turn_versions_round() -> None:
     story = Story()
     story.row(101, (1, "a"), ABSENT)
@@ -67,6 +76,15 @@ def test_a_row_first_heard_of_by_its_insert_was_absent_since_the_seed() -> None:
     story.seeded(Side.LEFT, 100)
     story.row(160, (9, "x"), ABSENT)
     assert [value for _, value in story.left_versions()] == [UNKNOWN, ABSENT, (9, "x")]
+
+
+def test_a_row_that_the_connector_s_snapshot_found_says_nothing_of_before() -> None:
+    for lsn, before in ((0, [UNKNOWN, ABSENT]), (1, [UNKNOWN])):
+        story = Story(from_empty=False)
+        story.until(110)
+        story.seeded(Side.LEFT, 100)
+        story.row(160, (9, "x"), lsn=lsn)
+        assert [value for _, value in story.left_versions()] == [*before, (9, "x")]
 
 
 def test_too_many_versions_are_too_hot() -> None:
@@ -121,6 +139,40 @@ def test_a_read_amid_commits_whose_clocks_cross_is_inconclusive() -> None:
     assert story.incidents == []
 
 
+def test_a_read_that_did_not_see_what_began_with_it_is_inconclusive() -> None:
+    story = agreed(Story())
+    story.row(160, (9, "x"), (100, "a"), tx=99)
+    story.row_as_of(160, (8, "x"), seen=Snapshot(99, 100, frozenset({99})))
+    story.until(170)
+    assert story.counts["as_of_inconclusive"] == 1
+    assert story.incidents == []
+
+
+def test_what_a_snapshot_saw_before_its_clock_says_so_is_repaired_right_after_it() -> None:
+    story = agreed(Story())
+    story.row(165, (9, "x"), (100, "a"))
+    story.row_as_of(160, (8, "x"))
+    story.until(161)
+    assert story.left_versions()[-2:] == [(165, UNKNOWN), (165.000001, (8, "x"))]
+
+
+def test_a_seed_at_the_instant_of_the_first_change_makes_no_empty_piece() -> None:
+    story = Story(from_empty=False)
+    story.row(165, (9, "x"), tx=99)
+    story.row_as_of(165, (100, "a"), seen=Snapshot(99, 100, frozenset({99})))
+    story.until(166)
+    assert [at for at, _ in story.left_versions()][-1:] == [165]
+    assert len(story.left_versions()) == 2
+
+
+def test_two_snapshots_of_one_instant_say_the_same() -> None:
+    story = Story(from_empty=False)
+    for seen in (Snapshot(9, 9, frozenset()), Snapshot(8, 9, frozenset())):
+        story.row_as_of(160, (100, "a"), seen=seen)
+    story.until(170)
+    assert (story.counts["as_of_learned"], story.counts["as_of_confirmed"]) == (1, 1)
+
+
 def test_a_seed_is_known_from_its_read_on() -> None:
     story = Story(from_empty=False)
     story.row_as_of(160, (100, "a"))
@@ -162,6 +214,16 @@ def test_a_snapshot_without_a_row_makes_those_never_heard_of_absent() -> None:
     story.row_as_of(160, ABSENT, row=None)
     story.until(200)
     assert story.lines == ["opened 02:40 existence"]
+
+
+def test_a_snapshot_without_a_row_adds_nothing_where_that_was_known() -> None:
+    story = agreed(Story())
+    story.row_as_of(160, ABSENT, row=None, besides=(1,))
+    story.until(170)
+    state = story.detector.snapshot(KEY)
+    assert state is not None
+    assert state.left is not None
+    assert state.left.others is None
 
 
 def test_a_snapshot_without_a_row_proves_a_lost_delete() -> None:

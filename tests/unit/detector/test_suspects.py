@@ -160,8 +160,10 @@ def test_a_suspect_that_heals_by_knowledge_is_withdrawn() -> None:
     """Lost input was declared for the stretch."""
     story = suspected()
     story.gap(Side.LEFT, 190, 239)
+    story.detector.take_changed()
     story.until(250)
 
+    assert story.detector.take_changed().records == {KEY}, "that it is none any more survives a restart"
     assert story.lines == []
     assert story.counts["withdrawn"] == 1
 
@@ -194,6 +196,27 @@ def test_more_than_a_thousand_are_a_storm_and_told_at_once(monkeypatch: pytest.M
     assert [told.headers["drift_confirmed"] for told in story.told] == ["storm", "storm"]
 
 
+def test_a_thousand_are_none_yet() -> None:
+    story = Story(confirmed=LIVE)
+    for number in range(1001):
+        story.row(100, OLD, ABSENT, key=f"G{number}")
+    story.until(140)
+
+    assert len(story.asked) == story.counts["suspected"] == 1000
+    assert story.counts["confirmed_storm"] == 1
+
+
+def test_a_suspect_that_is_told_is_not_looked_at_with_every_mark_any_more() -> None:
+    story = suspected()
+    story.answer(241, {1: OLD}, 52, NEW, modified=40)
+    story.until(250)
+    looks = story.counts["judged"]
+    for at in (300, 400):
+        story.until(at)
+
+    assert story.counts["judged"] == looks
+
+
 def test_a_detector_that_never_asks_says_how_it_tells() -> None:
     story = agreed(Story(confirmed="off"), OLD)
     story.entry(40, NEW)
@@ -206,7 +229,9 @@ def test_a_detector_that_never_asks_says_how_it_tells() -> None:
 def test_a_suspect_survives_a_restart_with_the_half_of_its_answer() -> None:
     story = suspected()
     story.answer(241, {1: OLD}, 60, NEW, modified=40)
+    story.detector.take_changed()
     story.left_mark(242)
+    assert story.detector.take_changed() == ({KEY}, set(), {KEY})
     held = story.detector.snapshot(KEY)
     assert held is not None
     assert held.left is not None
@@ -222,6 +247,19 @@ def test_a_suspect_survives_a_restart_with_the_half_of_its_answer() -> None:
 
     effects = detector.advance(Mark(Side.RIGHT, "net", us(300), None, 60, None))
     assert [type(effect).__name__ for effect in effects] == ["Transition"]
+
+
+def test_the_other_half_of_an_answer_survives_a_restart_as_well() -> None:
+    story = suspected()
+    story.answer(250, {1: OLD}, 50, NEW, modified=40)
+    story.entry_as_of(52, NEW, modified=40)
+    story.detector.take_changed()
+    story.right_mark(52)
+    state = story.detector.snapshot(KEY)
+    assert state is not None
+    assert state.suspect is not None
+    assert state.suspect.right_at == us(260)
+    assert story.detector.take_changed() == (set(), {KEY}, {KEY})
 
 
 def test_a_key_that_is_gone_waits_for_nothing() -> None:
@@ -242,6 +280,14 @@ def test_a_rule_says_how_long_to_wait() -> None:
     story.tick(1004)
 
     assert len(story.told) == 1
+
+
+def test_a_rule_that_waits_for_nothing_is_timed_out_by_the_next_tick() -> None:
+    story = suspected(confirm_us=None)
+    for _ in range(3):
+        story.tick(1000)
+
+    assert [told.headers["drift_confirmed"] for told in story.told] == ["timeout"]
 
 
 def test_a_change_of_another_key_asks_nothing() -> None:
