@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -112,6 +113,7 @@ def add(
     ] = None,
 ) -> None:
     """Make a key, and print it once: only its hash is kept."""
+    from app.api.bodies import RULE_ID
     from app.api.keys import BOOTSTRAP, make_key
     from app.cases import Scope, to_time
     from app.clock import SystemClock
@@ -122,6 +124,11 @@ def add(
     if not shown or len(shown) > 100 or not shown.isprintable() or shown == BOOTSTRAP:
         raise Fatal(
             "adding a key", repr(name), "this is no name for it", "say who will use it, in 100 letters"
+        )
+    wrong = [each for each in rule or () if not re.fullmatch(RULE_ID, each)]
+    if wrong:
+        raise Fatal(
+            "adding a key", ", ".join(wrong), "this is no id of a rule", "say it as the rule's file does"
         )
     now = SystemClock().now_us()
     until = None if expires is None else to_time(now + int(_seconds(expires) * SECOND))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,8 +33,9 @@ def canary(
     be among DRIFTWATCH_RULES of all processes. Nothing is written to a chain.
     """
     from app.cli.demo import parse_duration
-    from app.desk.canary import CanaryOptions
+    from app.desk.canary import RULE, CanaryOptions
     from app.errors import Fatal
+    from app.rules import load_rules
     from app.settings import load_settings
     from app.telemetry import configure_logging
     from connectors.postgres.canary import CanaryTable, statement
@@ -46,6 +48,10 @@ def canary(
     if create:
         asyncio.run(_create(CanaryTable(settings.database)))
         return
+    known = load_rules(settings.rules, os.environ, lenient_environment=True)
+    if RULE not in {each.rule.id for each in known}:
+        hint = "add app/rules/canary.yaml to DRIFTWATCH_RULES of every process"
+        raise Fatal("starting", "the canary", f"no rule is called {RULE}", hint)
     options = CanaryOptions(parse_duration(every), parse_duration(within))
     if options.every_s <= 0 or options.within_s <= 0:
         raise Fatal("starting", "the canary", "--every and --within must be longer than nothing")

@@ -86,7 +86,7 @@ class CanaryMetrics:
 
 class CanaryRounds:
     """Plants, waits until it is told, heals, waits until that is told. What was planted is healed however a
-    round ends, and what a canary before us left before the first one."""
+    round ends; what could not be (no database, a canary that was killed) before the next one."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class CanaryRounds:
         self._planting, self._telling, self._clock = planting, telling, clock
         self._metrics, self._options = metrics, options
         self._seen: dict[tuple[str, str], asyncio.Future[Told]] = {}
-        self._has_begun = False
+        self._has_begun = self._is_clean = False
         self._last = ""
 
     @property
@@ -113,11 +113,13 @@ class CanaryRounds:
         """Rounds until told to stop."""
         listening = asyncio.create_task(self._listen())
         try:
-            await self._heal_all(stop)
             while not stop.is_set():
                 began = self._clock.monotonic_s()
                 if listening.done():
                     listening.result()
+                if not self._is_clean:
+                    await self._heal_all(stop)
+                    continue
                 await self._round(f"canary-{self._clock.now_us()}", stop)
                 left_s = self._options.every_s - (self._clock.monotonic_s() - began)
                 await sleep_unless(stop, max(left_s, 0.0), self._clock)
@@ -130,6 +132,7 @@ class CanaryRounds:
         while not stop.is_set():
             try:
                 await self._planting.heal_all()
+                self._is_clean = True
                 return
             except Transient as error:
                 log.warning("The canary waits", event_name="canary_waiting", reason=str(error))
@@ -147,7 +150,7 @@ class CanaryRounds:
             outcome = await self._plant_and_heal(name, stop)
         except Transient as error:
             log.warning("The canary could not plant", event_name="canary_not_planted", reason=str(error))
-            outcome = "not_planted"
+            outcome, self._is_clean = "not_planted", False
         if outcome is None:
             return
         self._has_begun, self._last = True, outcome

@@ -363,11 +363,11 @@ class Detector:
         if outcome.at is None:
             return []
         self.keys.changed.right.add(key)
-        if self.keys.live[key].record is not None:
-            self._schedule.put(key, max(outcome.at - self._before, self.verified_through + 1))
+        is_late = outcome.at + self._after <= self.verified_through
+        if is_late or outcome.is_lost or self.keys.live[key].record is not None:
+            self._schedule_right(key, outcome.at)
         if not outcome.is_lost:
             return []
-        self._schedule_right(key, outcome.at)
         detail = "an entry changed and no event told of it"
         return [self._incident(key, "continuity", Side.RIGHT, outcome.at, detail)]
 

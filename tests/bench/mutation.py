@@ -1,7 +1,7 @@
 """Mutation testing of the detector: `python -m tests.bench.mutation --count 100 --seed 1`.
 
 Each mutant is one small change of one file of `app/detector` in a copy of the tree; the suites run until one
-test fails. What survives every suite is printed, to be killed by a test or explained.
+test fails. What survives every suite is printed, to be killed by a test or explained in `equivalent.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.bench.equivalent import explain
 
 ROOT = Path(__file__).parents[2]
 SUITES = (
@@ -163,14 +165,22 @@ def main() -> int:
                     if is_alive:
                         found.append(mutant)
                     place = f"{mutant.path.name}:{mutant.line}"
-                    word = "SURVIVED" if is_alive else "killed  "
-                    print(f"{word} {place}  {_short(mutant.before)}  ->  {_short(mutant.after)}", flush=True)
+                    why = _why(mutant) if is_alive else None
+                    word = "killed  " if not is_alive else "SURVIVED" if why is None else "the same"
+                    change = f"{_short(mutant.before)}  ->  {_short(mutant.after)}"
+                    print(f"{word} {place}  {change}{'' if why is None else f'  ({why})'}", flush=True)
                 return found
 
             alive = [mutant for found in pool.map(run, range(options.jobs)) for mutant in found]
-    killed = len(chosen) - len(alive)
+    killed, same = len(chosen) - len(alive), sum(_why(mutant) is not None for mutant in alive)
     print(f"{killed} of {len(chosen)} killed ({killed / len(chosen):.1%}), of {len(mutants)} that there are")
+    print(f"{same} make no difference, {len(alive) - same} survived")
     return 0
+
+
+def _why(mutant: Mutant) -> str | None:
+    lines = mutant.path.read_text(encoding="utf-8").splitlines()[max(mutant.line - 2, 0) : mutant.line]
+    return explain(mutant.path.name, "\n".join(lines), (_short(mutant.before), _short(mutant.after)))
 
 
 def _short(text: str) -> str:

@@ -204,3 +204,16 @@ def agreed(story: Story, value: Value = (100, "a")) -> Story:
     story.until(150)
     assert story.lines == []
     return story
+
+
+def drifting(story: Story) -> Story:
+    """The entry leaves the row's value at 200 s, and the row stays: drift from 232 s."""
+    agreed(story).entry(40, (300, "a"))
+    story.until(260)
+    return story
+
+
+def look_again(story: Story, at: float) -> None:
+    """Nothing happened, and the key is looked at all the same."""
+    story.detector.schedule(KEY)
+    story.until(at)

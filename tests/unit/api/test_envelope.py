@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import structlog
 
 from app.api.memory import MemoryRecords
 from app.cases import Row, Scope
@@ -165,7 +166,8 @@ async def test_a_failure_shows_nothing_of_the_inside(
 ) -> None:
     world = ApiWorld(records=Broken(error))
 
-    reading, admitting = await world.ask(HEALTH, key="bootstrap"), await world.ask(HEALTH, key="viewer")
+    with structlog.testing.capture_logs() as told:
+        reading, admitting = await world.ask(HEALTH, key="bootstrap"), await world.ask(HEALTH, key="viewer")
 
     for answer in (reading, admitting):
         assert problem(answer) == expected
@@ -173,6 +175,8 @@ async def test_a_failure_shows_nothing_of_the_inside(
         assert answer.headers["x-content-type-options"] == "nosniff"
         for word in (b"pass", b"Traceback", b".py", b"postgresql"):
             assert word not in answer.body
+    assert {line["log_level"] for line in told} <= {"warning", "error"}
+    assert len(told) == 2, "the log has it all"
 
 
 async def test_requests_are_counted_by_the_pattern_of_their_route() -> None:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from app.cli import build
 from app.desk.canary import CanaryMetrics, CanaryOptions, CanaryRounds
 from app.detector.values import format_time
-from app.errors import Transient
+from app.errors import Fatal, Transient
+from app.settings import RULES_FOLDER
 
 START_US = 1_790_000_000_000_000
 
@@ -22,6 +25,7 @@ class SteppingClock:
     def __init__(self) -> None:
         self.now = START_US
         self.world: World | None = None
+        self.ends_after = 1
 
     def now_us(self) -> int:
         return self.now
@@ -31,7 +35,7 @@ class SteppingClock:
 
     async def sleep(self, seconds: float) -> None:
         self.now += round(seconds * 1_000_000)
-        if self.world is not None and self.world.rounds:
+        if self.world is not None and self.world.rounds >= self.ends_after:
             self.world.stop.set()
 
 
@@ -50,24 +54,29 @@ class World:
     tell: Callable[[str, Mapping[str, Any]], list[Told]]
     rows: set[str] = field(default_factory=lambda: {"left by another"})
     failures: int = 0
+    failing: str = "plant"
     told: asyncio.Queue[Told] = field(default_factory=asyncio.Queue)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     rounds: int = 0
 
     async def plant(self, name: str) -> None:
         self.rounds += 1
-        if self.failures:
-            self.failures -= 1
-            raise Transient("planting", name, "no database")
+        self._fail("plant", name)
         self.rows.add(name)
         self._say(name, {"transition": "opened", "since": format_time(self.clock.now)})
 
     async def heal(self, name: str) -> None:
+        self._fail("heal", name)
         self.rows.discard(name)
         self._say(name, {"transition": "resolved", "until": format_time(self.clock.now)})
 
     async def heal_all(self) -> None:
         self.rows.clear()
+
+    def _fail(self, what: str, name: str) -> None:
+        if self.failures and what == self.failing:
+            self.failures -= 1
+            raise Transient("planting", name, "no database")
 
     def _say(self, name: str, value: Mapping[str, Any]) -> None:
         for told in self.tell(name, value):
@@ -144,3 +153,32 @@ async def test_a_database_that_is_away_is_no_miss() -> None:
 
     assert count(metrics, "not_planted") == 1
     assert rounds.why_not_ready == "the last round was not_planted"
+
+
+async def test_a_row_that_could_not_be_healed_is_healed_before_the_next_round() -> None:
+    clock, metrics = SteppingClock(), CanaryMetrics()
+    world = World(clock, lambda name, value: [Told(name, value)], failures=1, failing="heal")
+    rounds = CanaryRounds(world, world, clock, metrics, CanaryOptions(within_s=0.2))
+    clock.world = world
+    clock.ends_after = 2
+    async with asyncio.timeout(5):
+        await rounds.run(world.stop)
+
+    assert (count(metrics, "not_planted"), count(metrics, "seen")) == (1, 1)
+    assert world.rows == set()
+
+
+def test_the_table_can_be_made_by_somebody_else() -> None:
+    printed = CliRunner().invoke(build(), ["canary", "--sql"])
+
+    assert printed.exit_code == 0
+    assert "CREATE TABLE IF NOT EXISTS public.driftwatch_canary" in printed.output
+
+
+def test_it_does_not_plant_what_nobody_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRIFTWATCH_RULES", str(RULES_FOLDER / "credit.yaml"))
+
+    refused = CliRunner().invoke(build(), ["canary"])
+
+    assert isinstance(refused.exception, Fatal)
+    assert "app/rules/canary.yaml" in str(refused.exception)

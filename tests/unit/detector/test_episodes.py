@@ -5,17 +5,22 @@ from __future__ import annotations
 import pytest
 
 from app.detector.episode import Teller
-from app.detector.model import ABSENT, INFINITY, OUT, SECOND, Exemption, Mark, Mute, Severity, Side
+from app.detector.model import (
+    ABSENT,
+    INFINITY,
+    OUT,
+    SECOND,
+    Exemption,
+    Field,
+    FieldType,
+    Mark,
+    Mute,
+    Severity,
+    Side,
+)
 from app.detector.segments import Segment
 from app.detector.timeline import BIRTH, KeyState
-from tests.support.detecting import KEY, LIMIT, NEAR, STATUS, Story, agreed, rule_of, us
-
-
-def drifting(story: Story) -> Story:
-    """The entry leaves the row's value at 200 s, and the row stays: drift from 232 s."""
-    agreed(story).entry(40, (300, "a"))
-    story.until(260)
-    return story
+from tests.support.detecting import KEY, LIMIT, NEAR, STATUS, Story, agreed, drifting, rule_of, us
 
 
 def test_a_missed_update_is_drift_from_when_the_chain_left_the_value_plus_lag_and_skew() -> None:
@@ -198,6 +203,56 @@ def test_severity_is_the_greatest_of_the_differences() -> None:
     story.until(290)
     assert [told.value["severity"] for told in story.told] == ["low", "high"]
     assert story.detector.open_by_severity == {"high": 1}
+
+
+def test_the_severity_of_several_differences_is_the_greatest() -> None:
+    story = agreed(Story())
+    story.row(200, (5000, "b"), (100, "a"))
+    story.until(210)
+    assert story.lines == ["opened 03:20 limit status"]
+    assert [d["severity"] for d in story.told[0].value["differences"]] == ["high", "medium"]  # type: ignore[attr-defined]
+    assert story.told[0].value["severity"] == "high"
+
+
+def test_the_distance_of_a_sensitive_amount_is_not_told() -> None:
+    secret = Field("secret", FieldType.AMOUNT, 2, sensitive="hash")
+    story = agreed(Story(rule_of(LIMIT, secret)), (100, 500))
+    story.row(200, (100, 700), (100, 500))
+    story.until(210)
+    [difference] = story.told[0].value["differences"]  # type: ignore[misc]
+    assert difference["difference"] is None
+    assert str(difference["left"]).startswith("sha256:")
+
+
+def test_an_episode_that_was_doubted_is_not_any_more_when_it_reopens() -> None:
+    story = agreed(Story())
+    story.row(200, (7, "a"), (100, "a"))
+    story.until(260)
+    story.row(300, (100, "a"), (8, "a"))
+    story.until(320)
+    story.row(400, (9, "a"), (100, "a"))
+    story.until(410)
+    story.row(420, (100, "a"), (9, "a"))
+    story.until(430)
+    assert [told.value["cause"] for told in story.told] == [None, "input_lost", None, "left_moved"]
+
+
+def test_an_episode_that_was_taken_up_can_be_doubted_once_it_reopens() -> None:
+    """What was held at its first beginning is lost with the state; at the second one it is not."""
+    story = agreed(Story())
+    story.row(200, (7, "a"), (100, "a"))
+    story.row(230, (100, "a"), (7, "a"))
+    story.until(260)
+    state = story.detector.snapshot(KEY)
+    assert state is not None
+    assert state.record is not None
+    state.record.is_taken_up = True
+    story.row(300, (9, "a"), (100, "a"))
+    story.until(310)
+    story.row(320, (100, "a"), (8, "a"))
+    story.until(330)
+    assert story.lines[2:] == ["reopened 05:00 limit", "resolved 05:20"]
+    assert story.told[-1].value["cause"] == "input_lost"
 
 
 def test_the_message_says_all_of_it() -> None:

@@ -85,3 +85,12 @@ def test_a_violation_shorter_than_the_minimum_is_part_of_the_gap() -> None:
 def test_a_violation_short_so_far_leaves_the_gap_undecided() -> None:
     verdicts = find("xxx..xx", hysteresis=5)
     assert (turns(verdicts), verdicts.judged) == ([("drift", 0)], 3)
+
+
+def test_a_violation_short_so_far_is_not_counted_to_the_gap_before_it() -> None:
+    verdicts = find("xxx...xx", hysteresis=4)
+    assert (turns(verdicts), verdicts.judged) == ([("drift", 0)], 3)
+
+
+def test_a_short_violation_that_the_unknown_ends_is_part_of_the_gap() -> None:
+    assert turns(find("xxx..x??", hysteresis=3)) == [("drift", 0), ("sync", 3)]

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from app.detector.model import ABSENT, DUPLICATE, INFINITY, OUT, UNKNOWN, Snapshot, Value
+from app.detector.model import (
+    ABSENT,
+    DUPLICATE,
+    INFINITY,
+    OUT,
+    UNKNOWN,
+    EntryAsOf,
+    RowAsOf,
+    Snapshot,
+    Value,
+)
 from app.detector.timeline import (
     BIRTH,
+    LeftState,
+    RightState,
     RowState,
+    Suspect,
     Version,
     forget_versions,
     insert,
@@ -18,6 +31,7 @@ from app.detector.timeline import (
 from tests.support.detecting import rule_of
 
 KNOWN = [BIRTH]
+SEEN = Snapshot(1, 1, frozenset())
 UNSEEDED = [Version(-INFINITY, -1, UNKNOWN, None), Version(100, -1, ABSENT, None)]
 
 
@@ -85,6 +99,21 @@ def test_only_the_newest_of_huge_versions_is_kept() -> None:
     assert not limit_versions(versions, rule_of(max_bytes=1000))
 
 
+def test_versions_are_kept_while_they_take_no_more_room_than_is_allowed() -> None:
+    versions = [version(n, (n,)) for n in range(3)]
+
+    assert not limit_versions(versions, rule_of(max_bytes=3 * 72))
+    assert limit_versions(versions, rule_of(max_bytes=3 * 72 - 1))
+    assert [v.value for v in versions] == [(0,), UNKNOWN, (2,)]
+
+
+def test_half_of_what_there_is_room_for_is_kept() -> None:
+    versions = [version(n, (n,)) for n in range(12)]
+
+    assert limit_versions(versions, rule_of(max_bytes=10 * 72))
+    assert [v.at for v in versions] == [0, 1, 7, 8, 9, 10, 11]
+
+
 def test_two_huge_versions_cannot_be_fewer() -> None:
     versions = [version(n, (str(n) * 600, 1)) for n in range(2)]
 
@@ -150,6 +179,20 @@ def test_without_a_seed_no_row_in_scope_is_unknown_and_one_in_scope_is_known() -
     ]
 
 
+def test_one_row_that_is_out_of_scope_is_unknown_where_others_are() -> None:
+    others = [Version(-INFINITY, -1, UNKNOWN, None)]
+
+    assert [p.value for p in merge_rows({1: row(version(5, OUT))}, others)] == [UNKNOWN]
+
+
+def test_a_change_gives_the_trace_before_what_only_a_read_has_brought() -> None:
+    rows = {1: row(version(0, ABSENT, 0)), 2: row(Version(9, -1, ABSENT, None))}
+
+    last = merge_rows(rows, KNOWN)[-1]
+
+    assert (last.at, last.trace) == (9, (0, 0, None))
+
+
 def test_a_row_that_was_always_in_scope_needs_no_seed() -> None:
     only = row(version(50, (1,)))
 
@@ -171,6 +214,33 @@ def test_ids_of_transactions_are_compared_modulo_two_to_the_32() -> None:
     assert is_visible(5, snapshot)
     assert not is_visible(6, snapshot)
     assert not is_visible(8, snapshot)
+
+
+def test_half_of_all_ids_are_before_and_half_are_after() -> None:
+    snapshot = Snapshot(2**40 + 2**31, 2**40 + 2**31, frozenset())
+
+    assert is_visible(1, snapshot)
+    assert not is_visible(0, snapshot)
+
+
+def test_a_read_as_old_as_the_question_answers_it() -> None:
+    suspect = Suspect(since=50, not_before=(100, 20))
+
+    suspect.note_row(RowAsOf("r", "K", None, ABSENT, SEEN, 99), is_conclusive=True)
+    suspect.note_entry(EntryAsOf("r", "K", ABSENT, -1, None, 19, 95))
+    assert (suspect.left_at, suspect.right_at, suspect.confirmed_through) == (None, None, -INFINITY)
+    suspect.note_row(RowAsOf("r", "K", 1, (1,), SEEN, 100), is_conclusive=True)
+    assert suspect.left_at is None, "the one without a row is still to come"
+    suspect.note_row(RowAsOf("r", "K", None, ABSENT, SEEN, 100), is_conclusive=True)
+    suspect.note_entry(EntryAsOf("r", "K", ABSENT, -1, None, 20, 120))
+    assert (suspect.left_at, suspect.right_at, suspect.confirmed_through) == (100, 120, 100)
+
+
+def test_a_state_begins_with_nothing_known_and_nothing_laid_over_it() -> None:
+    left, right = LeftState(), RightState([BIRTH])
+
+    assert (left.horizon, left.laid, left.rows, left.waiting, left.others) == (-INFINITY, 0, {}, [], None)
+    assert (right.horizon, right.position, right.certain, right.laid) == (-INFINITY, -1, -INFINITY, 0)
 
 
 def test_what_ended_is_forgotten_and_what_is_in_force_is_not() -> None:

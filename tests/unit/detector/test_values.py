@@ -119,6 +119,7 @@ def test_a_difference_is_exact_or_not_told(
     ("left", "right", "severity"),
     [
         (0, 100, Severity.LOW),
+        (5000, 4950, Severity.LOW),
         (0, 101, Severity.HIGH),
         (2000, 0, Severity.CRITICAL),
         (None, 0, Severity.CRITICAL),
