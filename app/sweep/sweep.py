@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from app.clock import Clock
 from app.detector.model import SECOND, EntryAsOf, RowAsOf, Rule, Seeded, Side
 from app.rules import LoadedRule
 from app.sweep.metrics import SweepMetrics
+from app.sweep.pacing import Backlog, Judged, Pace
 from app.sweep.patience import Patience
 from app.sweep.reading import BothSides, EntrySource, Reading, RowSource
 from app.sweep.sides import Look, Sides, pair_up
@@ -24,13 +24,6 @@ log = get_logger(__name__)
 _TELL_EVERY_S: Final = 2.0
 _LEDGER_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.25
-_LATER_S: Final = 2.0
-"""So much older than is usual may `verified through` become before a sweep gives way."""
-_LEARNS_S: Final = 6.0
-"""What is usual goes up and down with the ledgers, which close every five seconds."""
-_LOOKS_KEPT: Final = 10
-_GIVES_WAY_S: Final = 8.0
-"""For so long at a time: workers that are only behind have judged a ledger by then."""
 
 
 class SweepLog(Protocol):
@@ -44,10 +37,9 @@ class SweepLog(Protocol):
     async def open_episodes(self, rule: str) -> Mapping[str, Mapping[str, Any]]: ...
 
 
-class Verdicts(Protocol):
+class Verdicts(Judged, Protocol):
     """What the workers have told. Times in µs."""
 
-    def verified_through(self, rule: str) -> int | None: ...
     def count_repaired(self, rule: str, since: int, through: int) -> int: ...
 
 
@@ -70,6 +62,7 @@ class SweepSources:
     entries: EntrySource
     log: SweepLog
     verdicts: Verdicts
+    backlog: Backlog
 
 
 class Sweeper:
@@ -92,9 +85,8 @@ class Sweeper:
         self._sources, self._clock, self._options = sources, clock, options
         self.metrics = metrics
         self._patiently = Patience(clock, options.patience_s)
-        self._told_s = self._ledger_s = self._usual_s = self._learns_until_s = 0.0
-        self._stood_at: int | None = None
-        self._ages_s: deque[float] = deque(maxlen=_LOOKS_KEPT)
+        self._pace = Pace(sources.verdicts, sources.backlog, clock, metrics, options.rate)
+        self._told_s = self._ledger_s = 0.0
 
     async def sweep(self, loaded: LoadedRule, run: SweepRun, gate: asyncio.Event) -> Mapping[str, Any]:
         """Sweep until the detector has judged what was read; the open episodes of keys that drift. `gate`:
@@ -104,8 +96,7 @@ class Sweeper:
         up again afterwards.
         """
         run.begin(loaded, self._clock.now_us())
-        self._usual_s = max(self._ages_s, default=0.0)
-        self._learns_until_s = self._clock.monotonic_s() + (0.0 if self._ages_s else _LEARNS_S)
+        self._pace.begin()
         await self._tell(run)
         both = BothSides(
             (self._sources.rows, self._sources.entries), loaded, self._patiently, await self._find_ledger()
@@ -189,10 +180,8 @@ class Sweeper:
             both.at_least = await self._find_ledger()
         if now - self._told_s > _TELL_EVERY_S:
             await self._tell(run)
-        if self._options.rate is not None:
-            spent = self._clock.monotonic_s() - page[0]
-            await self._clock.sleep(max(0.0, page[1] / self._options.rate - spent))
-        await self._give_way(run.rule)
+        began_s, keys = page
+        await self._patiently(lambda: self._pace.rest(run.rule, began_s, keys))
         if not gate.is_set():
             run.state = State.PAUSED
             await self._tell(run)
@@ -201,32 +190,8 @@ class Sweeper:
             await self._tell(run)
 
     def look_around(self, rule: str) -> None:
-        """Called about once a second while nothing is swept: how old `verified through` is when it is only
-        the stream that is judged. Without it a sweep takes its own first seconds for that."""
-        self._ages_s.append(self._verified_age_s(rule))
-
-    async def _give_way(self, rule: str) -> None:
-        """Where the workers fall behind they judge first: a sweep must not make alarms late. Where nothing is
-        judged at all, a side stands still, and waiting would help nobody."""
-        now = self._clock.monotonic_s()
-        if now < self._learns_until_s:
-            self._usual_s = max(self._usual_s, self._verified_age_s(rule))
-        before = self._sources.verdicts.verified_through(rule)
-        if before == self._stood_at:
-            return
-        until = now + _GIVES_WAY_S
-        while self._verified_age_s(rule) > self._usual_s + _LATER_S:
-            if self._clock.monotonic_s() >= until:
-                is_still = self._sources.verdicts.verified_through(rule) == before
-                self._stood_at = before if is_still else None
-                return
-            self.metrics.gave_way.labels(rule).inc(_LOOK_EVERY_S)
-            await self._clock.sleep(_LOOK_EVERY_S)
-
-    def _verified_age_s(self, rule: str) -> float:
-        """How long ago the event time is up to which the rule is judged; 0 where nobody judges."""
-        verified = self._sources.verdicts.verified_through(rule)
-        return 0.0 if verified is None else (self._clock.now_us() - verified) / SECOND
+        """Called about once a second while nothing is swept (`Pace.look_around`)."""
+        self._pace.look_around(rule)
 
     async def _find_ledger(self) -> int:
         """Entries are read at the poller's ledger or later; where nobody has polled yet, at any."""

@@ -33,6 +33,7 @@ from connectors.debezium.marks import read_place
 from connectors.debezium.metrics import ConnectMetrics
 from connectors.debezium.supervision import ConnectWorker, Supervision, Target
 from connectors.debezium.watching import Voice
+from connectors.kafka.backlog import WorkersBacklog
 from connectors.kafka.confirming import ConfirmRequests
 from connectors.kafka.controls import tell_every_partition
 from connectors.kafka.lost import find_last, tell_slot_lost
@@ -139,13 +140,14 @@ async def open_sweeper(
         _open_entries(settings, clock) as entries,
         StatusView(settings) as view,
         SweepRequests(settings) as requests,
+        WorkersBacklog(settings) as backlog,
     ):
 
         def make_desk(rule: str) -> Desk:
             loaded = by_id[rule]
             rows = RowReader(settings.database, settings.source, settings.slot)
             readers.append(rows)
-            sweeper = Sweeper(SweepSources(rows, entries, log, view), clock, pace, metrics)
+            sweeper = Sweeper(SweepSources(rows, entries, log, view, backlog), clock, pace, metrics)
             parts = DeskParts(sweeper, log, view, clock, metrics)
             return Desk(loaded, parts, schedule_of(loaded.settings, default_us), options)
 

@@ -48,6 +48,7 @@ class Memory:
     incidents: dict[str, dict[str, Any]] = field(default_factory=dict)
     repaired: int = 0
     verified: int | None = 1 << 60
+    waiting: int = 0
     fails_at: str | None = None
     read_at: int = AT
     modified: int = -1
@@ -132,6 +133,10 @@ class Memory:
 
     def verified_through(self, rule: str) -> int | None:
         return self.verified
+
+    async def count_waiting(self) -> int:
+        self._note("backlog")
+        return self.waiting
 
     def count_repaired(self, rule: str, since: int, through: int) -> int:
         return self.repaired

@@ -128,7 +128,7 @@ def place() -> Refusing:
 async def test_a_sweep_counts_a_key_that_can_have_no_entry_as_an_error_and_goes_on() -> None:
     memory, run = place(), SweepRun.asked("escrow-funded", "test", 0)
     sweeper = Sweeper(
-        SweepSources(memory, memory, memory, memory),
+        SweepSources(memory, memory, memory, memory, memory),
         memory.clock,
         SweepOptions(),
         SweepMetrics(memory.clock),

@@ -50,7 +50,7 @@ def place() -> Memory:
 def desk(place: Memory, rule: LoadedRule, options: DeskOptions = AT_ONCE, schedule: Schedule = NEVER) -> Desk:
     metrics = SweepMetrics(place.clock)
     quick = SweepOptions(page_size=1, patience_s=0.0)
-    sweeper = Sweeper(SweepSources(place, place, place, place), place.clock, quick, metrics)
+    sweeper = Sweeper(SweepSources(place, place, place, place, place), place.clock, quick, metrics)
     return Desk(rule, DeskParts(sweeper, place, place, place.clock, metrics), schedule, options)
 
 

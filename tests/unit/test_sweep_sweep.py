@@ -42,7 +42,7 @@ def place() -> Memory:
 
 
 def sweeper(place: Memory, **options: Any) -> Sweeper:
-    sources = SweepSources(place, place, place, place)
+    sources = SweepSources(place, place, place, place, place)
     return Sweeper(sources, place.clock, SweepOptions(**options), SweepMetrics(place.clock))
 
 
@@ -223,6 +223,47 @@ async def test_how_late_the_workers_are_anyway_is_known_before_a_sweep(
     one.look_around(rule.rule.id)
     await one.sweep(rule, SweepRun.asked(rule.rule.id, "test", AT), opened())
     assert behind.ended_s == 8.0 + 16.0
+
+
+class Full(Memory):
+    """A page takes a second, and leaves 5,000 reads of a partition waiting; workers that go on take in 1,000
+    each quarter of a second, and judge on."""
+
+    goes_on = True
+    ended_s = 0.0
+
+    async def finish_side(self, seeded: Seeded, run: str) -> None:
+        await super().finish_side(seeded, run)
+        self.ended_s = self.clock.passed
+
+    async def publish(self, rule: Rule, reads: Sequence[RowAsOf | EntryAsOf], run: str) -> None:
+        await super().publish(rule, reads, run)
+        self.clock.passed += 1.0
+        self.waiting += 5_000
+
+    async def count_waiting(self) -> int:
+        waiting = await super().count_waiting()
+        self.waiting -= min(1_000, waiting) if self.goes_on else 0
+        return waiting
+
+    def verified_through(self, rule: str) -> int | None:
+        return self.clock.now_us() if self.goes_on else AT
+
+
+async def test_a_sweep_gives_way_to_workers_that_have_not_taken_in_its_reads(
+    place: Memory, rule: LoadedRule
+) -> None:
+    full = Full(place.clock, place.rows[:4], place.entries, ())
+    one = sweeper(full, page_size=2)
+    await one.sweep(rule, SweepRun.asked(rule.rule.id, "test", AT), opened())
+    assert full.ended_s == 1.0 + 0.25 + 1.0 + 4 * 0.25
+
+
+async def test_reads_that_no_worker_takes_in_hold_a_sweep_up_once(place: Memory, rule: LoadedRule) -> None:
+    full = Full(place.clock, place.rows[:4], place.entries, ())
+    full.goes_on = False
+    await sweep(full, rule, page_size=2)
+    assert full.ended_s == 1.0 + 8.0 + 1.0
 
 
 async def test_a_pause_lasts_until_somebody_ends_it(place: Memory, rule: LoadedRule) -> None:
