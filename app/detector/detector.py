@@ -5,41 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, assert_never
 
-from app.detector import left as left_side
-from app.detector import right as right_side
 from app.detector.episode import Teller
 from app.detector.judge import Judge
 from app.detector.keys import Changed, Held, Keys
 from app.detector.model import (
-    ABSENT,
     INFINITY,
     SECOND,
-    UNKNOWN,
     ClockReading,
     Control,
     Effect,
-    EntryAsOf,
-    EntryEvent,
-    EntryRead,
     Gap,
     Incident,
     Mark,
     Mute,
     Observation,
     Resweep,
-    RowAsOf,
-    RowChange,
     Rule,
     Seeded,
     Side,
     Unreadable,
     Upgraded,
 )
+from app.detector.observing import Observer
 from app.detector.past import Loss, Sweep
 from app.detector.proofs import Proofs
 from app.detector.schedule import Schedule
 from app.detector.suspects import Suspects
-from app.detector.timeline import KeyState, limit_versions
+from app.detector.timeline import KeyState
 from app.detector.trust import Trust
 from app.detector.unverifiable import UnverifiableLog
 from app.detector.watermark import Watermark
@@ -49,7 +41,6 @@ __all__ = ["Changed", "Detector", "Held"]
 SPREAD: Final = 30
 LOT: Final = 20_000
 """A step that looks at all of a million keys would stand still for as long as a frozen process."""
-TOO_HOT: Final = "too many versions, or too large ones, wait to be judged"
 
 
 class Detector:
@@ -82,38 +73,21 @@ class Detector:
         self._teller = Teller(rule, confirmed)
         self.suspects = Suspects(rule, self.keys, confirmed)
         self._judge = Judge(self._teller, self.keys, self._schedule, self.suspects, log)
+        self._room = INFINITY
+        self._observer = Observer(self.suspects, self._schedule, self.trust, self._proofs)
         self.ends_at = INFINITY
         """From here on another version of the rule judges."""
+        self.has_more = False
+        """Keys are due that the last step had no room for."""
+        self._complete_through = -INFINITY
         self._before = rule.window.lead_us + rule.window.skew_us
-        self._after = rule.window.lag_us + rule.window.skew_us
 
     # ---- inputs
 
     def observe(self, observation: Observation) -> list[Effect]:
         """Take one observation of this rule in; told at most an incident, never a verdict: those come with
         marks."""
-        if isinstance(observation, RowChange):
-            return self._observe_change(observation)
-        if isinstance(observation, EntryEvent):
-            return self._observe_event(observation)
-        if isinstance(observation, EntryRead):
-            return self._observe_read(observation)
-        if isinstance(observation, RowAsOf):
-            left_side.hold_read(self.keys.left_of(observation.key), observation, self.left)
-            self.keys.changed.left.add(observation.key)
-            self._schedule.put(observation.key, observation.read_at)
-            self.suspects.note_read(observation.key)
-        elif isinstance(observation, EntryAsOf):
-            self._hold_read(observation)
-            self.suspects.note_read(observation.key)
-            if observation.value == UNKNOWN:
-                what = "an entry cannot be read by the contract's decoder"
-                return self.trust.see_unreadable(
-                    Unreadable(self.rule.id, Side.RIGHT, observation.read_at, what)
-                )
-        else:
-            assert_never(observation)
-        return []
+        return self._observer.observe(observation)
 
     def advance(self, mark: Mark) -> list[Effect]:
         """Move a side's watermark and judge every key that is due at or before T; others cost nothing."""
@@ -133,17 +107,39 @@ class Detector:
             return
         through = min(self.left.at, self.right.at - self._before, self.ends_at - 1)
         if through > self.verified_through:
+            if not self.has_more:
+                self._complete_through = self.verified_through
             self.verified_through = through
-            if self._schedule.has_due(through):
-                self._teller.decided = (through, self.left.at, self.right.at)
-                for key in self._schedule.take_due(through):
-                    self._judge.judge(key, through, effects)
+            self._judge_more(effects)
+
+    def _judge_more(self, effects: list[Effect]) -> None:
+        through = self.verified_through
+        self.has_more = self._schedule.has_due(through)
+        if self.has_more:
+            self._teller.decided = (through, self.left.at, self.right.at)
+            self.has_more = self._judge.judge_due(through, effects)
+
+    def go_on(self) -> list[Effect]:
+        """Judge what the steps before had no room for (`has_more`)."""
+        effects: list[Effect] = []
+        self._judge_more(effects)
+        return effects
+
+    @property
+    def judged_through(self) -> int:
+        """Up to when every key is judged: T, but while `has_more` what was complete before."""
+        return self._complete_through if self.has_more else self.verified_through
 
     def _look_at(self, keys: Iterable[str], effects: list[Effect]) -> None:
         """Once more at keys of which something was learned about what is judged already."""
         self._teller.decided = (self.verified_through, self.left.at, self.right.at)
         for key in sorted(keys):
             self._judge.judge(key, self.verified_through, effects)
+
+    def limit_steps(self, room: int) -> None:
+        """Until `step_done`, judge no more of what is due than there is room for (`Judge.judge_due`); the
+        rest with the next mark, or in `go_on`. Without it a mark judges everything."""
+        self._judge.room = self._room = room
 
     # ---- versions of a rule
 
@@ -155,7 +151,7 @@ class Detector:
     @property
     def is_over(self) -> bool:
         """Is everything judged that this version is to judge (`ends_at`)?"""
-        return self.verified_through >= self.ends_at - 1
+        return self.verified_through >= self.ends_at - 1 and not self.has_more
 
     def end(self, keys: Iterable[str]) -> list[Effect]:
         """Resolve what is open at `ends_at`, where another version takes over, and forget every episode of
@@ -259,6 +255,7 @@ class Detector:
     def step_done(self) -> list[Effect]:
         """All that was changed is durable now: delete the records that waited for it, let go of cold
         states."""
+        self._judge.room = self._room
         effects = self._judge.delete_buried()
         if not effects:
             self.keys.let_go()
@@ -320,73 +317,7 @@ class Detector:
             found[severity] = found.get(severity, 0) + 1
         return found
 
-    # ---- observing
-
-    def _observe_change(self, change: RowChange) -> list[Effect]:
-        key = change.key
-        left = self.keys.left_of(key)
-        at, is_lost = left_side.apply_change(left, change, self.left, self.keys.count)
-        self.keys.changed.left.add(key)
-        if at is None:
-            return []
-        effects: list[Effect] = []
-        if is_lost:
-            incident = self._incident(key, "continuity", Side.LEFT, at, "a before-image is not what was held")
-            if change.before == ABSENT:
-                self._proofs.hold(incident)
-            else:
-                effects.append(incident)
-        if limit_versions(left.rows[change.row].versions, self.rule):
-            effects.append(self._incident(key, "too_hot", Side.LEFT, at, TOO_HOT))
-        has_record = self.keys.live[key].record is not None
-        self._schedule.put(key, at if has_record else at + self.rule.window.min_us - 1)
-        return effects
-
-    def _observe_event(self, event: EntryEvent) -> list[Effect]:
-        key = event.key
-        right = self.keys.right_of(key)
-        at = right_side.apply_event(right, event, self.right, self.keys.count)
-        if at is None:
-            return []
-        self.keys.changed.right.add(key)
-        effects: list[Effect] = []
-        if limit_versions(right.versions, self.rule):
-            effects.append(self._incident(key, "too_hot", Side.RIGHT, at, TOO_HOT))
-        self._schedule_right(key, at)
-        return effects
-
-    def _observe_read(self, read: EntryRead) -> list[Effect]:
-        key = read.key
-        outcome = right_side.apply_read(self.keys.right_of(key), read, self.right, self.keys.count)
-        if outcome.waits is not None:
-            self._hold_read(outcome.waits)
-        if outcome.at is None:
-            return []
-        self.keys.changed.right.add(key)
-        is_late = outcome.at + self._after <= self.verified_through
-        if is_late or outcome.is_lost or self.keys.live[key].record is not None:
-            self._schedule_right(key, outcome.at)
-        if not outcome.is_lost:
-            return []
-        detail = "an entry changed and no event told of it"
-        return [self._incident(key, "continuity", Side.RIGHT, outcome.at, detail)]
-
-    def _hold_read(self, read: EntryAsOf) -> None:
-        waiting = self.keys.right_of(read.key).waiting
-        if read not in waiting:
-            waiting.append(read)
-        self.keys.changed.right.add(read.key)
-        self._schedule.put(read.key, read.read_at - self._before)
-
-    def _schedule_right(self, key: str, at: int) -> None:
-        has_record = self.keys.live[key].record is not None
-        self._schedule.put(key, at - self._before if has_record else at + self._after)
-
     def _tell_loss(self, gap: Gap) -> Incident:
         self.keys.count("gaps")
         start, until = gap.from_us or 0, gap.until_us
         return Incident(self.rule.id, None, gap.cause, gap.side, start, until, "input of the source was lost")
-
-    def _incident(self, key: str, cause: str, side: Side, at: int, detail: str) -> Incident:
-        self.keys.count("lost" if cause == "continuity" else cause)
-        return Incident(self.rule.id, key, cause, side, at, at, detail)

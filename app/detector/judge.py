@@ -35,6 +35,9 @@ KEPT_UNTIL_SEEDED: Final = 64
 """So many versions of a key wait for the seed of its other side: what they show then does not depend on when
 the seed arrives. More would make each look too dear."""
 
+EFFECT_COSTS: Final = 10
+"""As much as so many looks at a key that is in agreement."""
+
 Sides = tuple[Sequence[Piece], Sequence[Piece]]
 
 
@@ -51,7 +54,20 @@ class Judge:
         """Keys of which a side is unknown for want of a seed: looked at again once it is seeded."""
         self.begins_at = -INFINITY
         """Nothing before it is judged."""
+        self.room = INFINITY
+        """What is left of it in this step."""
         self._buried: list[tuple[str, int]] = []
+
+    def judge_due(self, through: int, effects: list[Effect]) -> bool:
+        """Judge every key that is due, as long as there is room: a look takes one of it, each effect
+        `EFFECT_COSTS`. True where keys are left."""
+        for key in self.schedule.take_due(through):
+            before = len(effects)
+            self.judge(key, through, effects)
+            self.room -= 1 + EFFECT_COSTS * (len(effects) - before)
+            if self.room <= 0:
+                return self.schedule.has_due(through)
+        return False
 
     def judge(self, key: str, through: int, effects: list[Effect]) -> None:
         """Judge a key up to T, forget what can no longer matter, and name the next instant to look at it."""

@@ -122,7 +122,7 @@ class WorkerMetrics:
             for side, watermark in zip(("left", "right"), reached, strict=True):
                 if watermark > -INFINITY:
                     lag.add_metric([rule, side], (now - watermark) / SECOND)
-            verified = min(each.verified_through for each in of_rule)
+            verified = min(each.judged_through for each in of_rule)
             if verified > -INFINITY // 2:
                 age.add_metric([rule], (now - verified) / SECOND)
             for severity in ("low", "medium", "high", "critical"):

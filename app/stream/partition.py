@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, assert_never
 
 from app.detector.model import (
@@ -29,11 +29,7 @@ from app.ports import Record
 from app.stream import messages as tell
 from app.stream.parking import ParkedPlace, decode_place, encode_place, parked_key, place_of
 from app.stream.rule_partition import EPISODES, LEFT, RIGHT, RulePartition, WorkerPlan
-from app.stream.state import (
-    decode_partition,
-    encode_partition,
-    is_settled,
-)
+from app.stream.state import decode_partition, encode_partition, is_settled
 from app.stream.versions import Feed, RuleVersions
 from app.stream.work import Batch, Message, Outcome, Part, RecordFailed, Rows
 from schemas import topics
@@ -73,6 +69,7 @@ class DriftPartition:
         self.changes_topic = plan.names.of(topics.DB_CHANGES)
         self.is_parked = False
         self._record: Record | None = None
+        self._polled_s = 0.0
         self._restore()
 
     def close(self) -> None:
@@ -144,14 +141,32 @@ class DriftPartition:
             self._check_offsets(batch, effects)
             for feed in list(self.versions.feeds):
                 self._take_in(batch, feed, effects, outcome)
-            self._finish_versions(effects)
-            self._tell(effects, outcome)
-            self._collect_rows(outcome)
+            self._polled_s = batch.polled_s
+            self._complete(effects, outcome)
             self._tell_past_parking(batch, outcome)
-            told = [effect.value for effect in effects if type(effect) is Transition]
-            outcome.memo = Published(told, batch.polled_s)
         except Exception as error:
             raise RecordFailed(self._record, error) from error
+        return outcome
+
+    def _complete(self, effects: list[Effect], outcome: Outcome) -> None:
+        self._finish_versions(effects)
+        self._tell(effects, outcome)
+        self._collect_rows(outcome)
+        told = [effect.value for effect in effects if type(effect) is Transition]
+        outcome.memo = Published(told, self._polled_s)
+        outcome.more = self._find_more()
+
+    def _find_more(self) -> Callable[[], Outcome] | None:
+        return self._go_on if any(held.detector.has_more for held in self.rules.values()) else None
+
+    def _go_on(self) -> Outcome:
+        """A step over what is due still."""
+        outcome = Outcome()
+        effects: list[Effect] = []
+        for held in self.rules.values():
+            effects += held.detector.step_done()
+            effects += held.detector.go_on()
+        self._complete(effects, outcome)
         return outcome
 
     def _take_in(self, batch: Batch, feed: Feed, effects: list[Effect], outcome: Outcome) -> None:
@@ -291,6 +306,7 @@ class DriftPartition:
             if any(held.detector.has_changed for held in self.rules.values()):
                 self._collect_rows(outcome)
         outcome.messages += [self._status(held, now) for held in self.versions.in_force()]
+        outcome.more = None if self.is_parked else self._find_more()
         return outcome
 
     def park(self, cause: Exception) -> Outcome:

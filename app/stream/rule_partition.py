@@ -24,6 +24,9 @@ RIGHT: Final = "right"
 EPISODES: Final = "episodes"
 LOOKED_AT_A_SECOND: Final = 20_000
 """So many recovered keys are looked at for each second by which T moves."""
+ROOM: Final = 20_000
+"""A step judges so many keys that agree, or tells a tenth of it: a fraction of a second, so that other
+partitions have their turn and no process looks frozen."""
 TABLES: Final = (LEFT, RIGHT, EPISODES)
 """The worker's Faust tables."""
 
@@ -65,6 +68,7 @@ class RulePartition:
         confirmed = "off" if self.rule.confirm_us is None else LIVE
         from_empty = plan.from_empty and begins_at is None
         self.detector = Detector(self.rule, from_empty=from_empty, held=held, confirmed=confirmed)
+        self.detector.limit_steps(ROOM)
         if begins_at is not None:
             self.detector.begin(begins_at)
         self.keys = self._unsettled = 0
@@ -160,7 +164,7 @@ class RulePartition:
         return {
             "rule_version": self.rule.version,
             "rule_digest": self.digest,
-            "verified_through": show_time(self.detector.verified_through),
+            "verified_through": show_time(self.detector.judged_through),
             "watermarks": {"left": show_time(left), "right": show_time(right)},
             "clock_offset_ms": None if offset_us is None else offset_us // 1000,
             "state": state,
@@ -182,7 +186,7 @@ class RulePartition:
             return "blind", f"silent: {since}"
         if trust.cause is not None:
             return "unverifiable", trust.cause
-        verified = self.detector.verified_through
+        verified = self.detector.judged_through
         if verified <= -INFINITY // 2:
             return "unverifiable", "no mark of both sides yet"
         window = self.rule.window

@@ -35,6 +35,7 @@ class Step:
         self.app = app
         self.lock = asyncio.Lock()
         self._writing: dict[int, asyncio.Future[None]] = {}
+        self._going_on: dict[int, asyncio.Task[None]] = {}
 
     async def absorb(self, partition: int, batch: Batch) -> None:
         """A step over a batch that Faust delivered. What still arrives for a parked partition is not taken
@@ -49,7 +50,20 @@ class Step:
             if partition in self.app.owned_partitions():
                 await self._run(partition, lambda work: work.tick())
 
-    async def _run(self, partition: int, job: Callable[[PartitionWork], Outcome]) -> None:
+    async def _go_on(self, partition: int, more: Callable[[], Outcome] | None) -> None:
+        """What a step had no room for, in steps between those of the batches."""
+        try:
+            while more is not None:
+                async with self.lock:
+                    if partition not in self.app.owned_partitions() or partition in self.app.parked:
+                        return
+                    more = (await self._run(partition, _as_job(more))).more
+        except Exception as error:  # noqa: BLE001 - the process ends by it
+            self.app.failure.declare(error)
+        finally:
+            del self._going_on[partition]
+
+    async def _run(self, partition: int, job: Callable[[PartitionWork], Outcome]) -> Outcome:
         self.app.failure.check()
         work = self.app.work_of(partition)
         try:
@@ -65,10 +79,15 @@ class Step:
         self.app.failure.check()
         writing = asyncio.ensure_future(self._make_durable(partition, work, outcome))
         self._writing[partition] = self.app.deliveries.track(writing)
+        if outcome.more is not None and partition not in self._going_on:
+            self._going_on[partition] = asyncio.create_task(self._go_on(partition, outcome.more))
+        return outcome
 
     async def drain(self) -> None:
         """No step is under way, and the last ones are durable or have failed. Never raises."""
         async with self.lock:
+            for task in self._going_on.values():
+                task.cancel()
             if self._writing:
                 await asyncio.wait(set(self._writing.values()))
             self._writing.clear()
@@ -117,3 +136,7 @@ class Step:
                 headers=list(message.headers),
             )
         )
+
+
+def _as_job(more: Callable[[], Outcome]) -> Callable[[PartitionWork], Outcome]:
+    return lambda _: more()

@@ -35,11 +35,13 @@ class Message(NamedTuple):
 @dataclass(slots=True)
 class Outcome:
     """What a step must make durable: all messages first, then stage after stage of table rows. `memo`:
-    whatever the work wants to see again when its messages are acknowledged."""
+    whatever the work wants to see again when its messages are acknowledged. `more`: what the step had no
+    room for, to be taken as a step of its own; the next step may take it as well."""
 
     messages: list[Message] = field(default_factory=list)
     stages: list[dict[str, Rows]] = field(default_factory=list)
     memo: object = None
+    more: Callable[[], Outcome] | None = None
 
 
 class RecordFailed(DriftwatchError):

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from app.detector.model import SECOND
+from app.stream import rule_partition
 from app.stream.partition import DriftPartition
 from app.stream.rule_partition import TABLES
 from app.stream.work import Batch, Outcome, Part, RecordFailed
@@ -91,6 +92,28 @@ def test_a_restart_after_every_step_tells_what_no_restart_tells(stream: CreditSt
         outcomes += run(make_partition(rules, parts), parts, [batch])
 
     assert told_events(outcomes) == expected
+    assert parts["left"].keys() == whole["left"].keys()
+
+
+def test_steps_without_room_tell_the_same_in_more_steps(
+    stream: CreditStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the process dies after any of them: the rows know what was judged."""
+    todo = list(batches([*stream.birth(), *stream.ledgers(40, 6)], 1000))
+    whole = fresh_parts()
+    expected = told_events(run(make_partition(credit_rules(), whole), whole, todo))
+    monkeypatch.setattr(rule_partition, "ROOM", 1)
+    parts, outcomes, steps = fresh_parts(), list[Outcome](), 0
+    for batch in todo:
+        work = make_partition(credit_rules(), parts)
+        outcomes += run(work, parts, [batch])
+        while (more := outcomes[-1].more) is not None:
+            outcomes.append(more())
+            store(parts, outcomes[-1])
+            steps += 1
+
+    assert told_events(outcomes) == expected
+    assert steps > len(expected) // 2
     assert parts["left"].keys() == whole["left"].keys()
 
 

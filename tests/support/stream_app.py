@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +21,8 @@ TABLE = "seen"
 
 @dataclass
 class Tally:
-    """A `PartitionWork`: one row a key with its newest value; `offsets` in order of arrival."""
+    """A `PartitionWork`: one row a key with its newest value; `offsets` in order of arrival. A record of
+    value `more N` takes N steps more, each of which writes how many are left."""
 
     partition: int
     parts: Mapping[str, Part]
@@ -32,7 +33,15 @@ class Tally:
         if any(record.value == b"bug" for record in batch.records):
             raise ZeroDivisionError("a bug")
         rows = {record.key or b"": record.value for record in batch.records}
-        return Outcome([], [{TABLE: rows}])
+        asked = [record.value for record in batch.records if (record.value or b"").startswith(b"more ")]
+        return Outcome([], [{TABLE: rows}], more=self._more(int(asked[-1][5:])) if asked else None)
+
+    def _more(self, left: int) -> Callable[[], Outcome] | None:
+        def step() -> Outcome:
+            rows = {b"left": b"%d" % (left - 1)}
+            return Outcome([], [{TABLE: rows}], more=self._more(left - 1))
+
+        return step if left else None
 
     def tick(self) -> Outcome:
         return Outcome()
