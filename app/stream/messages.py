@@ -21,6 +21,7 @@ from app.detector.model import (
 )
 from app.detector.trust import CLOCK, SCHEMA
 from app.detector.values import derive_id, format_time
+from app.detector.watermark import EPOCH_CAUSES
 from app.errors import Poison
 from app.ports import Record
 from app.stream.work import Message
@@ -82,8 +83,9 @@ def tell_forgotten(names: TopicNames, forgotten: EpisodeForgotten) -> Message:
 def tell_incident(names: TopicNames, incident: Incident, source: str | None) -> Message:
     """Input was lost or cannot be trusted; open while its end is not known, and, where a whole side is
     concerned, until a sweep has read the side again and closes it. Its id is that of its content, but that
-    one of `OWN_END` keeps its id when it ends; partitions that see such a thing begin in the same minute tell
-    the same incident."""
+    one of `OWN_END` keeps its id when it ends. What concerns a whole source is one incident however many
+    partitions tell of it: each has its own `from`, so that is taken to the minute, or, where an epoch ended,
+    the `until` is instead."""
     ends_itself = incident.cause in OWN_END
     is_open = incident.until_us is None or (incident.key is None and not ends_itself)
     content: dict[str, object] = {
@@ -95,12 +97,19 @@ def tell_incident(names: TopicNames, incident: Incident, source: str | None) -> 
         "state": "open" if is_open else "closed",
         "detail": incident.detail,
     }
-    until = None if ends_itself else content["until"]
-    began = incident.from_us // MINUTE_US if incident.cause in DOUBTS else content["from"]
-    incident_id = derive_id(incident.cause, source, incident.rule, began, until, incident.key)
+    incident_id = derive_id(incident.cause, source, incident.rule, *_span_of(incident), incident.key)
     if incident.key is not None:
         content["key"] = incident.key
     return _status(names, f"incident|{incident_id}", {"id": incident_id, **content})
+
+
+def _span_of(incident: Incident) -> tuple[object, object]:
+    """(from, until) as far as all partitions see the same."""
+    until = incident.until_us
+    if incident.cause in EPOCH_CAUSES and until is not None:
+        return None, until // MINUTE_US
+    began = incident.from_us // MINUTE_US if incident.cause in DOUBTS else _time(incident.from_us)
+    return began, None if until is None or incident.cause in OWN_END else _time(until)
 
 
 def ask_sweep(names: TopicNames, incident: Incident) -> Message | None:
@@ -111,8 +120,7 @@ def ask_sweep(names: TopicNames, incident: Incident) -> Message | None:
         return None
     if incident.cause == CLOCK or (incident.cause in OWN_END and incident.until_us is not None):
         return None
-    times = (_time(incident.from_us), None if incident.until_us is None else _time(incident.until_us))
-    run = derive_id("sweep", incident.rule, incident.cause, *times)
+    run = derive_id("sweep", incident.rule, incident.cause, *_span_of(incident))
     body = {"request": "sweep", "rule": incident.rule, "run": run, "cause": incident.cause}
     return Message(names.of(topics.REQUESTS), incident.rule.encode(), orjson.dumps(body))
 
