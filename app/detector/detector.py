@@ -236,6 +236,10 @@ class Detector:
         self._look_at(self.suspects.tick(now_us), effects)
         return effects
 
+    def keep_log(self, log: UnverifiableLog) -> None:
+        """Note there what cannot be judged from now on; a log outlives a restart."""
+        self._judge.log = log
+
     def finish_log(self) -> None:
         """No more input follows: what is unknown still is in the log without an end."""
         self._judge.note_open_ends()
@@ -285,11 +289,13 @@ class Detector:
         """What must be durable beside the keys, in plain types; written after them."""
         held_at = self.verified_through if self.trust.is_blind else None
         mutes = [list(mute) for mute in self.mutes]
-        return [self.left.plain(), self.right.plain(), mutes, self.trust.clocks.plain(), [held_at]]
+        sides, clocks = [self.left.plain(), self.right.plain()], self.trust.clocks.plain()
+        return [*sides, mutes, clocks, [held_at], self._proofs.plain()]
 
     def restore_partition(self, state: Sequence[Sequence[object]]) -> None:
         """The opposite of `partition_state`; T follows from the watermarks."""
-        left, right, mutes, clocks, [held_at] = state
+        left, right, mutes, clocks, [held_at], proofs = state
+        self._proofs.restore(proofs)  # type: ignore[arg-type]
         self.trust.clocks.restore(clocks)
         self.left.restore(left)
         self.right.restore(right)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
-from app.detector.model import SECOND, Incident
+from app.detector.model import SECOND, Incident, Side
 from app.detector.past import Loss
 from app.detector.watermark import Watermark
 
@@ -15,7 +16,7 @@ there first. Event time."""
 
 class Proofs:
     """Inserts of rows that were held as there, of one side. One that a loss of the whole side explains is no
-    incident of its own. Not kept over a restart: what they proved has been made unknown already."""
+    incident of its own."""
 
     def __init__(self, left: Watermark) -> None:
         self.left = left
@@ -24,6 +25,15 @@ class Proofs:
     def hold(self, incident: Incident) -> None:
         """An insert proved it."""
         self._held.append((incident, len(self.left.past)))
+
+    def plain(self) -> list[object]:
+        """What must be durable, in plain types."""
+        return [[[*incident], events] for incident, events in self._held]
+
+    def restore(self, held: Iterable[tuple[Any, int]]) -> None:
+        """Take up what `plain` gave, lists or tuples."""
+        for (rule, key, cause, side, *rest), events in held:
+            self._held.append((Incident(rule, key, cause, Side(side), *rest), events))
 
     def take(self) -> list[Incident]:
         """What nothing has explained in time."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.detector.model import (
     ABSENT,
     UNKNOWN,
@@ -16,6 +18,7 @@ from app.detector.model import (
     Upgraded,
 )
 from app.detector.panel import Panel
+from app.stream.state import decode_partition, encode_partition
 from tests.support.detecting import KEY, Story, agreed, us
 
 
@@ -198,6 +201,22 @@ def test_inserts_of_rows_that_are_held_are_one_truncate_where_that_is_told_after
     story.gap(Side.LEFT, 159, 159, "truncate")
     story.left_mark(170)
     assert [(one.cause, one.key) for one in story.incidents] == [("truncate", None)]
+
+
+@pytest.mark.parametrize("is_truncated", [True, False])
+def test_an_insert_that_waits_for_its_explanation_waits_on_after_a_restart(is_truncated: bool) -> None:
+    before, story = agreed(Story()), Story()
+    before.row(160, (300, "a"), ABSENT)
+    state = before.detector.snapshot(KEY)
+    assert state is not None
+    stored = encode_partition({"r": before.detector.partition_state()}, {})
+    story.detector.restore_partition(decode_partition(stored)[0]["r"])
+    story.detector.restore(KEY, state)
+    if is_truncated:
+        story.gap(Side.LEFT, 159, 159, "truncate")
+    story.left_mark(170)
+    told = ("truncate", None) if is_truncated else ("continuity", KEY)
+    assert [(one.cause, one.key) for one in story.incidents] == [told]
 
 
 def test_an_insert_of_a_row_that_is_held_is_an_incident_where_nothing_explains_it() -> None:
