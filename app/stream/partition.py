@@ -157,7 +157,8 @@ class DriftPartition:
         outcome.more = self._find_more()
 
     def _find_more(self) -> Callable[[], Outcome] | None:
-        return self._go_on if any(held.detector.has_more for held in self.rules.values()) else None
+        has_more = any(held.detector.has_more for held in self.rules.values())
+        return self._go_on if has_more or self.versions.are_ending else None
 
     def _go_on(self) -> Outcome:
         """A step over what is due still."""

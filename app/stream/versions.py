@@ -20,6 +20,8 @@ log = get_logger(__name__)
 
 _SWEPT_AT_ONCE: Final = 5000
 """So many rows of a version that has ended are deleted in a step."""
+_ENDED_AT_ONCE: Final = 2000
+"""So many of its episodes are told to be over in a step."""
 
 
 def versions_key(partition: int) -> bytes:
@@ -158,13 +160,22 @@ class RuleVersions:
         mine = [each for each in self._standing.values() if each.rule == asked.rule]
         return any(each.version >= asked.version for each in mine) and asked.document is not None
 
+    @property
+    def are_ending(self) -> bool:
+        """Has a version judged everything, and not told the end of all its episodes yet?"""
+        return any(held.detector.is_over for held in self.held.values())
+
     def finish(self) -> list[Effect]:
-        """What is to be told of the versions that have judged everything; the next ones are in force."""
+        """What is to be told of the versions that have judged everything, a few thousand episodes at once;
+        the next ones are in force when that is done."""
         effects: list[Effect] = []
         for slot, held in list(self.held.items()):
             if not held.detector.is_over:
                 continue
-            effects += held.detector.end(held.keys_with_episodes())
+            keys = held.keys_with_episodes()
+            effects += held.detector.end(keys[:_ENDED_AT_ONCE])
+            if len(keys) > _ENDED_AT_ONCE:
+                continue
             del self.held[slot], self._standing[slot]
             for feed in self.feeds:
                 feed.rules = {rule: each for rule, each in feed.rules.items() if each is not held}

@@ -15,6 +15,7 @@ from app.detector.values import format_time
 from app.errors import Fatal
 from app.rules import LoadedRule, load_document, load_rules
 from app.settings import RULES_FOLDER
+from app.stream import versions
 from app.stream.partition import DriftPartition
 from app.stream.rule_partition import EPISODES, LEFT, RIGHT, TABLES
 from app.stream.versions import versions_key
@@ -52,6 +53,7 @@ class Run:
         self.events: dict[str, dict[str, Any]] = {}
         self.asked: list[dict[str, Any]] = []
         self.offsets: dict[str, int] = {}
+        self.steps_more = 0
         self.partition = make_partition(rules, self.parts)
 
     def restart(self, rules: Sequence[LoadedRule] | None = None) -> DriftPartition:
@@ -87,6 +89,9 @@ class Run:
                         self.parts[table].pop(key, None)
                     else:
                         self.parts[table][key] = row
+        if outcome.more is not None:
+            self.steps_more += 1
+            self.keep(outcome.more())
 
     def of(self, version: int) -> list[dict[str, Any]]:
         return [event for event in self.events.values() if event["rule_version"] == version]
@@ -121,6 +126,21 @@ def test_the_versions_share_time_out_between_them() -> None:
     assert changed.of(2)
     assert min(event["since"] for event in changed.of(2)) >= at
     assert [asked["cause"] for asked in changed.asked] == ["rule_change"]
+
+
+def test_many_open_episodes_end_in_several_steps_and_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = split(stream())
+    runs = []
+    for at_once in (2000, 1):
+        monkeypatch.setattr(versions, "_ENDED_AT_ONCE", at_once)
+        run = Run([rule(1)])
+        run.tell(before)
+        run.activate(activation(rule(2, "window.lag=5s")))
+        run.tell(after)
+        runs.append(run)
+
+    assert runs[0].events == runs[1].events
+    assert (runs[0].steps_more, runs[1].steps_more > 1) == (0, True)
 
 
 def test_nothing_of_the_old_version_is_kept() -> None:
