@@ -27,6 +27,7 @@ from app.detector.model import (
 from app.errors import Poison
 from app.ports import Record
 from app.stream import messages as tell
+from app.stream.continuity import Continuity, fed_by
 from app.stream.parking import ParkedPlace, decode_place, encode_place, parked_key, place_of
 from app.stream.rule_partition import EPISODES, LEFT, RIGHT, RulePartition, WorkerPlan
 from app.stream.state import decode_partition, encode_partition, is_settled
@@ -47,16 +48,6 @@ class Published(NamedTuple):
     polled_s: float
 
 
-def _fed_by(item: Mark | Gap | ClockReading, rules: Mapping[str, RulePartition]) -> list[RulePartition]:
-    """The rules whose side this source feeds."""
-    found = []
-    for held in rules.values():
-        source = held.rule.left_source if item.side is Side.LEFT else held.rule.right_source
-        if source is None or item.source is None or source == item.source:
-            found.append(held)
-    return found
-
-
 class DriftPartition:
     """A `PartitionWork`: all rules over one partition.
 
@@ -65,7 +56,6 @@ class DriftPartition:
 
     def __init__(self, plan: WorkerPlan, partition: int, parts: Mapping[str, Part]) -> None:
         self.plan, self.partition, self.parts = plan, partition, parts
-        self.offsets: dict[str, int] = {}
         self.changes_topic = plan.names.of(topics.DB_CHANGES)
         self.is_parked = False
         self._record: Record | None = None
@@ -83,7 +73,7 @@ class DriftPartition:
         """All detectors as the rows say."""
         self.close()
         self.versions = RuleVersions(self.plan, self.partition, self.parts)
-        self.offsets = {}
+        self._continuity = Continuity(self.plan, {side: self.parts[side.value] for side in Side})
         self._restore_partition()
         self._restore_keys()
         self._show()
@@ -100,9 +90,10 @@ class DriftPartition:
     def _restore_partition(self) -> None:
         stored = self.parts[EPISODES].get(partition_key(self.partition))
         told = any(not row.startswith(b"\0") for row in self.parts[EPISODES])
-        self._has_taken_up = stored is None and told
+        self._continuity.has_taken_up = stored is None and told
         if stored is not None:
-            states, self.offsets = decode_partition(stored)
+            states, offsets, filled = decode_partition(stored)
+            self._continuity.restore(offsets, filled)
             for slot, state in states.items():
                 if slot in self.rules:
                     self.rules[slot].detector.restore_partition(state)
@@ -138,7 +129,7 @@ class DriftPartition:
             effects += held.detector.step_done()
         self._record = batch.records[0]
         try:
-            self._check_offsets(batch, effects)
+            effects += self._continuity.check(batch, self.rules)
             for feed in list(self.versions.feeds):
                 self._take_in(batch, feed, effects, outcome)
             self._polled_s = batch.polled_s
@@ -196,7 +187,7 @@ class DriftPartition:
     ) -> None:
         """`rules`: those that the item was decoded for."""
         if isinstance(item, Mark):
-            for held in _fed_by(item, rules):
+            for held in fed_by(item.side, item.source, rules):
                 effects += held.detector.advance(item)
         elif isinstance(item, Gap | ClockReading):
             self._control_source(item, rules, effects, outcome)
@@ -235,51 +226,13 @@ class DriftPartition:
         outcome: Outcome,
     ) -> None:
         """A truncated table is told in one partition only; the others are told by us."""
-        for held in _fed_by(item, rules):
+        for held in fed_by(item.side, item.source, rules):
             effects += held.detector.control(item)
         is_first = rules is self.versions.feeds[0].rules
         if isinstance(item, Gap) and item.cause == "truncate" and self._is_change() and is_first:
             outcome.messages += [
                 tell.broadcast_gap(self.plan.names, item, partition) for partition in self._others()
             ]
-
-    def _check_offsets(self, batch: Batch, effects: list[Effect]) -> None:
-        """Offsets of `db.changes` are contiguous (its producer uses no transactions): a jump, or a log that
-        begins after what we have, is lost input. Kafka itself would go on silently."""
-        first, last = batch.records[0], batch.records[-1]
-        expected = self.offsets.get(first.topic)
-        self.offsets[first.topic] = last.offset + 1
-        if first.topic != self.changes_topic:
-            return
-        if expected is None:
-            self._begin(first, effects)
-        elif first.offset > expected:
-            self._lose_offsets(expected, first, effects)
-        if last.offset - first.offset + 1 != len(batch.records):
-            for before, record in zip(batch.records, batch.records[1:], strict=False):
-                if record.offset != before.offset + 1:
-                    self._lose_offsets(before.offset + 1, record, effects)
-
-    def _begin(self, first: Record, effects: list[Effect]) -> None:
-        """The first change that this state takes in. Where it is not the first one of all, or where episodes
-        had been told before, there was a state and it is gone: both sides are read again. Then never heard of
-        is not absent, though both histories began with the topics: unknown since the beginning of time, until
-        heard of."""
-        if first.offset == 0 and not self._has_taken_up:
-            return
-        for held in self.rules.values():
-            if self.plan.from_empty and first.offset > 0:
-                for side in Side:
-                    effects += held.detector.control(Gap(side, None, 0, 1, "offsets"))
-            else:
-                effects.append(Resweep(held.rule.id, "state", first.timestamp * 1000))
-
-    def _lose_offsets(self, expected: int, record: Record, effects: list[Effect]) -> None:
-        self._record = record
-        gap = Gap(Side.LEFT, self.plan.source, None, record.timestamp * 1000 + 1000, "offsets")
-        self.plan.metrics.lost_offsets.inc(record.offset - expected)
-        for held in _fed_by(gap, self.rules):
-            effects += held.detector.control(gap._replace(from_us=max(held.detector.watermarks()[0] + 1, 0)))
 
     def _collect_rows(self, outcome: Outcome) -> None:
         records: Rows = {}
@@ -291,7 +244,10 @@ class DriftPartition:
             lefts |= changed_lefts
             rights |= changed_rights
         states = {slot: held.detector.partition_state() for slot, held in self.rules.items()}
-        own: Rows = {partition_key(self.partition): encode_partition(states, self.offsets)}
+        filled = self._continuity.find_filled({Side.LEFT: lefts, Side.RIGHT: rights})
+        own: Rows = {
+            partition_key(self.partition): encode_partition(states, self._continuity.offsets, filled)
+        }
         outcome.stages = [{EPISODES: records}, {LEFT: lefts, RIGHT: rights}, {EPISODES: own}]
         outcome.stages += self.versions.take_rows()
 

@@ -181,15 +181,16 @@ def is_settled(left: bytes | None, right: bytes | None, record: bytes | None) ->
     return left[:end] == right[:end] and left[3] & 0xE0 != 0xA0
 
 
-def encode_partition(rules: dict[str, Packed], offsets: dict[str, int]) -> bytes:
-    """A partition's record: each rule's own state, and the next offset of each topic."""
-    return b"\1" + _pack((rules, offsets))
+def encode_partition(rules: dict[str, Packed], offsets: dict[str, int], filled: list[bool]) -> bytes:
+    """A partition's record: each rule's own state, the next offset of each topic, and whether `left` and
+    `right` have rows."""
+    return b"\1" + _pack((rules, offsets, filled))
 
 
-def decode_partition(stored: bytes) -> tuple[dict[str, Packed], dict[str, int]]:
+def decode_partition(stored: bytes) -> tuple[dict[str, Packed], dict[str, int], list[bool]]:
     """The inverse of `encode_partition`; tuples come back as tuples."""
-    rules, offsets = _unpack(memoryview(stored)[1:])
-    return {rule: _deep_tuple(state) for rule, state in rules.items()}, offsets
+    rules, offsets, filled = _unpack(memoryview(stored)[1:])
+    return {rule: _deep_tuple(state) for rule, state in rules.items()}, offsets, filled
 
 
 def _quiet(value: Packed, rest: tuple[Packed, ...]) -> bytes | None:

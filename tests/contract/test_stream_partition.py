@@ -14,7 +14,7 @@ from app.stream import rule_partition
 from app.stream.partition import DriftPartition
 from app.stream.rule_partition import TABLES
 from app.stream.work import Batch, Outcome, Part, RecordFailed
-from schemas.topics import DB_CHANGES, EPISODES, MISMATCHES, STATUS
+from schemas.topics import DB_CHANGES, EPISODES, MISMATCHES, REQUESTS, STATUS
 from tests.support.credit_stream import CreditStream, Told
 from tests.support.one_partition import NOW_US, Arrived, make_partition
 from tests.support.worker import credit_rules
@@ -130,6 +130,38 @@ def test_rows_alone_bring_back_the_count_of_keys_and_open_episodes(stream: Credi
     assert dict(again.detector.open_by_severity) == active
     assert again.keys == held.keys == 30
     assert again.detector.verified_through == held.detector.verified_through
+
+
+@pytest.mark.parametrize("table", ["left", "right"])
+def test_a_table_that_was_lost_alone_is_told_and_nothing_is_told_as_drift(
+    stream: CreditStream, table: str
+) -> None:
+    """What nobody remembers is unknown until a sweep, not absent."""
+    parts = fresh_parts()
+    run(make_partition(credit_rules(), parts), parts, list(batches(stream.birth())))
+    assert parts[table]
+    parts[table].clear()
+
+    again = make_partition(credit_rules(), parts)
+    outcomes = run(again, parts, list(batches(stream.ledgers(20, 0))))
+
+    assert told_events(outcomes) == []
+    [incident] = [each for outcome in outcomes for each in incidents_of(outcome)]
+    assert (incident["cause"], incident["state"]) == ("offsets", "open")
+    asked = [message for outcome in outcomes for message in outcome.messages if message.topic == REQUESTS]
+    assert [orjson.loads(message.value or b"")["cause"] for message in asked] == ["offsets"]
+    [held] = again.rules.values()
+    assert held.detector.verified_through > NOW_US - 400 * SECOND
+
+
+def test_a_partition_that_has_nothing_has_lost_nothing(stream: CreditStream) -> None:
+    parts = fresh_parts()
+    run(make_partition(credit_rules(), parts), parts, list(batches(stream.ledgers(2, 0))))
+    assert parts["left"] == parts["right"] == {}
+
+    outcomes = run(make_partition(credit_rules(), parts), parts, list(batches(stream.ledgers(2, 0))))
+
+    assert [each for outcome in outcomes for each in incidents_of(outcome)] == []
 
 
 def test_a_failed_step_is_undone_in_memory_as_well(

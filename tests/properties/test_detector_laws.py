@@ -167,7 +167,7 @@ def payloads(told: list[Transition]) -> dict[str, str]:
 def restored(detector: Detector) -> Detector:
     """The same detector through its durable form."""
     again = Detector(RULE, from_empty=True)
-    states, _ = decode_partition(encode_partition({"r": detector.partition_state()}, {}))
+    states, _, _ = decode_partition(encode_partition({"r": detector.partition_state()}, {}, []))
     again.restore_partition(states["r"])
     for key, state in detector.states.items():
         again.restore(key, through_bytes(state))

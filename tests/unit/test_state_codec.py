@@ -123,9 +123,10 @@ def test_everything_else_is_looked_at(
 def test_a_partition_s_record_comes_back_with_tuples() -> None:
     rules = {"r": [[1, None, ["x", 2**80]], []]}
     offsets = {"db.changes": 17}
-    assert state.decode_partition(state.encode_partition(rules, offsets)) == (
+    assert state.decode_partition(state.encode_partition(rules, offsets, [True, False])) == (
         {"r": ((1, None, ("x", 2**80)), ())},
         offsets,
+        [True, False],
     )
 
 

@@ -96,7 +96,7 @@ def _values_of(
     detector = Detector(rule, held=Held(fetch, list))
     stored = episodes.get(partition_key(partition))
     if stored is not None:
-        states, _ = decode_partition(stored)
+        states, _, _ = decode_partition(stored)
         detector.restore_partition(states[rule.id])
     prefix = row_key(rule.id, "")
     for row in left.keys() | right.keys():

@@ -209,7 +209,7 @@ def test_an_insert_that_waits_for_its_explanation_waits_on_after_a_restart(is_tr
     before.row(160, (300, "a"), ABSENT)
     state = before.detector.snapshot(KEY)
     assert state is not None
-    stored = encode_partition({"r": before.detector.partition_state()}, {})
+    stored = encode_partition({"r": before.detector.partition_state()}, {}, [])
     story.detector.restore_partition(decode_partition(stored)[0]["r"])
     story.detector.restore(KEY, state)
     if is_truncated:
