@@ -16,7 +16,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Role(StrEnum):
-    """What a key may do, in rising order: each role may do what those before it may."""
+    """What a key may do, in rising order: each role may do what those before it may. What only an approver
+    may do, to let a remedy be applied, there is nothing of yet."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"

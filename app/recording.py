@@ -11,6 +11,8 @@ from schemas.topics import DEAD_LETTERS, MISMATCHES, STATUS
 
 RECORDED: Final = (MISMATCHES, STATUS, DEAD_LETTERS)
 """The topics, by name without prefix."""
+FORGOTTEN: Final = ("episodes", "runs", "incidents", "dead_letters", "audit")
+"""What is deleted once it has been over for long enough, with all that belongs to it."""
 Row: TypeAlias = Mapping[str, object]
 """JSON-safe values by column; times as RFC 3339."""
 

@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     persistent_after: Annotated[str, Field(pattern=r"^\d+(ms|s|m|h|d)$")] = "1h"
     """Critical drift that has been open for longer than this is persistent, and has an alert of its own."""
 
+    retain: Annotated[str, Field(pattern=r"^(0|\d+(ms|s|m|h|d))$")] = "400d"
+    """How long the desk keeps what is over; 0: for ever. What is open stays."""
+
     webhooks: Path | None = None
     """File of the targets that `driftwatch notifier` tells; None: nobody is told."""
 

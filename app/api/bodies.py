@@ -295,11 +295,13 @@ class DeadLetterPage(_Answer):
 
 
 class Replayed(_Answer):
-    """What became of one dead letter. `asked`: it is sent again; `refused`: nobody here sends its kind."""
+    """What became of one dead letter. `asked`: it is sent again; `refused`: it is not, `reason` says why and
+    what to do."""
 
     id: str
     outcome: Literal["asked", "refused"]
     run: str | None = None
+    reason: str | None = Field(default=None, description="why it was refused, and what to do instead")
 
 
 class ReplayResult(_Answer):

@@ -56,6 +56,7 @@ class Sweeps(Protocol):
 class Resending(Protocol):
     """Sends dead letters of one kind again."""
 
-    async def resend(self, letters: Sequence[Row]) -> None:
-        """Durable on return; what was sent already is not sent twice by its receiver. Raises `Transient`."""
+    async def resend(self, letters: Sequence[Row]) -> Mapping[str, str]:
+        """By their ids why some cannot be sent, and what to do instead; the others are sent, durable on
+        return. One that comes twice does its receiver no harm. Raises `Transient`."""
         ...

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 _TRANSITIONS: Final = {"opened": "red", "reopened": "red", "updated": "yellow", "resolved": "green"}
 SEVERITIES: Final = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
 _SHOWN_DIFFERENCES: Final = 2
+_ENDS: Final = {
+    "left_moved": "in sync again: the row changed",
+    "right_moved": "in sync again: the entry changed",
+    "exempted": "exempt from now on",
+    "rule_changed": "from now on another version of the rule judges",
+    "input_lost": "not known from now on: input was lost",
+}
 
 
 def mismatch_table(mismatches: Iterable[Mismatch], title: str | None = None) -> Table:
@@ -44,10 +51,10 @@ def mismatch_cells(mismatch: Mismatch) -> tuple[Text, ...]:
 
 
 def describe_differences(value: Mapping[str, Any]) -> str:
-    """What differs, in a few words; how it ended where nothing does any more."""
+    """What differs, in a few words; how it ended (at the event time) where nothing does any more."""
     differences = value["differences"]
     if not differences:
-        return f"in sync again since {value['until']} ({value['cause']})"
+        return _ENDS.get(value["cause"], f"resolved ({value['cause']})")
     shown = [
         f"{each['field']}: {word(each['left'])} | {word(each['right'])}"
         for each in differences[:_SHOWN_DIFFERENCES]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from app.errors import Fatal
 
 if TYPE_CHECKING:
     from app.cases import KeyRecord
+    from app.rules import LoadedRule
     from app.settings import Settings
 
 
@@ -55,11 +57,10 @@ def api(
 
     configure_logging()
     settings = load_settings()
-    rules = [loaded.rule.id for loaded in load_rules(settings.rules, os.environ)]
-    asyncio.run(_serve(settings, rules))
+    asyncio.run(_serve(settings, load_rules(settings.rules, os.environ)))
 
 
-async def _serve(settings: Settings, rules: list[str]) -> None:
+async def _serve(settings: Settings, rules: Sequence[LoadedRule]) -> None:
     from app.api.metrics import ApiMetrics
     from app.api.server import Readiness, listen, serve_until
     from app.clock import SystemClock
@@ -99,12 +100,13 @@ def audit() -> None:
         typer.echo(f"the audit log is not what was written: line {found.broken_at}", err=True)
         raise typer.Exit(1)
     last = f", the last has the hash {found.last_hash}" if found.lines else ""
-    typer.echo(f"{found.lines} lines, the chain is whole{last}")
+    before = f" after {found.forgotten} that were deleted (DRIFTWATCH_RETAIN)" if found.forgotten else ""
+    typer.echo(f"{found.lines} lines{before}, the chain is whole{last}")
 
 
 def add(
     name: Annotated[str, typer.Argument(help="Whose key it is; it stands in the audit log.")],
-    role: Annotated[Role, typer.Option(help="What it may do.")],
+    role: Annotated[Role, typer.Option(help="What it may do; an approver no more than an operator yet.")],
     rule: Annotated[
         list[str] | None, typer.Option(help="A rule that it may see; several times for more (default: all).")
     ] = None,

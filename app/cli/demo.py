@@ -47,16 +47,26 @@ def demo(
     ] = "credit",
     keys: Annotated[
         int | None,
-        typer.Option("--keys", "--borrowers", min=200, help="Half of them are there before it starts."),
+        typer.Option(
+            "--keys",
+            "--borrowers",
+            min=200,
+            help="Borrowers (default: 2400) or invoices (1200); half of them are there before it starts.",
+        ),
     ] = None,
-    rate: Annotated[int | None, typer.Option(min=1, help="Changes a second.")] = None,
+    rate: Annotated[
+        int | None, typer.Option(min=1, help="Changes a second (default: 260, of invoices 120).")
+    ] = None,
     ledger: Annotated[int, typer.Option(min=1, help="Seconds between two ledgers.")] = 2,
     folder: Annotated[
         Path | None, typer.Option(help="Keep data and logs here (default: a temporary folder, removed).")
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="Write the last view here, as SVG.")] = None,
     drill: Annotated[
-        str | None, typer.Option(metavar="all|NAME", help="Plant losses instead of drift: play drills.")
+        str | None,
+        typer.Option(
+            metavar="all|NAME[,NAME]", help="Lose input instead; app/sweep/README.md has the names."
+        ),
     ] = None,
 ) -> None:
     """Start everything, plant drift, show what is found, and say at the end what was missed.
@@ -181,8 +191,8 @@ def _picture(running: Demo) -> RenderableType:
     head = Text.assemble(
         ("driftwatch demo  ", "bold"),
         (progress.phase, "cyan"),
-        f"   planted {progress.planted}   drifting keys told {len(progress.opened_keys)}   "
-        f"events {len(running.events)}   rows {progress.written}   ledgers {progress.ledgers}   "
+        f"   {progress.planted} planted   {len(progress.opened_keys)} keys told   "
+        f"{len(running.events)} events   {progress.written} rows   {progress.ledgers} ledgers   "
         f"verified through {age}",
         ("" if not progress.notes else "   " + ", ".join(progress.notes), "yellow"),
     )
@@ -226,8 +236,9 @@ def _sentences(report: dict[str, Any]) -> list[str]:
     kinds = [
         f"  {kind:18} {counts['found']} of {counts['planted']}" for kind, counts in report["by_kind"].items()
     ]
+    harmless = f" (and {report['harmless']} changes that are no drift)" if report["harmless"] else ""
     return [
-        f"planted {report['planted']}, found {report['found']}, missed {report['missed']}, "
+        f"planted {report['planted']}{harmless}, found {report['found']}, missed {report['missed']}, "
         f"false alarms {report['false_alarms']}",
         *kinds,
         f"from the moment that a verdict was possible to its event: {_seconds(report['detection_p50_ms'])} "

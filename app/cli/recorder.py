@@ -56,12 +56,12 @@ def recorder(
                 port=settings.recorder_port,
                 is_ready=lambda: service.why_not_ready,
             )
-            books = asyncio.create_task(service.books.run(stop))
+            both = [asyncio.create_task(each.run(stop)) for each in (service.recorder, service.books)]
             try:
-                await service.recorder.run(stop)
-            finally:
+                await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
                 stop.set()
-                await books
+                await asyncio.gather(*both)
+            finally:
                 await endpoint.close()
 
     asyncio.run(run())

@@ -31,7 +31,7 @@ def sweep(
 ) -> None:
     """Read both sides of a rule again, completely; `driftwatch sweeper` does it.
 
-    With --follow the exit code is 1 when the run fails.
+    With --follow the exit code is 1 when the run fails, also by drift where its rule says fail_run_on.
     """
     from app import telemetry
 

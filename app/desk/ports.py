@@ -64,6 +64,11 @@ class Store(Protocol):
         """What there is. `bounds_s`: upper bounds of a histogram, rising."""
         ...
 
+    async def forget(self, before_us: int, most: int, bounds_s: Sequence[float]) -> Mapping[str, int]:
+        """Delete at most so many of each of `FORGOTTEN` that were over before that time, and nothing that is
+        open or waits for somebody: how many, by table. What was counted (`count`) stays counted."""
+        ...
+
     async def rebuild(self) -> None:
         """Forget all that topics can tell again; what people did, and what was logged, is kept."""
         ...

@@ -125,7 +125,10 @@ class Counted(Collector):
             "reconciliation_run_duration_seconds", "How long sweeps took", labels=["rule"]
         )
         numbers = self._numbers or ()
-        seconds = {each.rule: each.value for each in numbers if each.name == "seconds"}
+        seconds: dict[str, float] = {}
+        for each in numbers:
+            if each.name == "seconds":
+                seconds[each.rule] = seconds.get(each.rule, 0.0) + each.value
         for rule, total in sorted(seconds.items()):
             within = [0.0] * (len(BOUNDS_S) + 1)
             for each in numbers:

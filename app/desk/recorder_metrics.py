@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from app.clock import Clock
 from app.desk.recorder_counts import Counted
-from app.recording import Kind, Place
+from app.recording import FORGOTTEN, Kind, Place
 
 
 class RecorderMetrics:
@@ -59,6 +59,14 @@ class RecorderMetrics:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
             registry=registry,
         )
+        self.forgotten = Counter(
+            "driftwatch_recorder_forgotten",
+            "What was deleted when it had been over for DRIFTWATCH_RETAIN, by table",
+            ["table"],
+            registry=registry,
+        )
+        for table in FORGOTTEN:
+            self.forgotten.labels(table)
         self.database_up = Gauge(
             "driftwatch_recorder_database_up", "1 while the store takes records", registry=registry
         )

@@ -11,8 +11,9 @@ from app.clock import Clock, sleep_unless
 from app.desk.ports import Feed, Store
 from app.desk.recorder_counts import BOUNDS_S
 from app.desk.recorder_metrics import RecorderMetrics
+from app.desk.retention import Retention
 from app.detector.model import SECOND
-from app.errors import Fatal, Transient
+from app.errors import DriftwatchError
 from app.recording import Place
 from app.telemetry import get_logger
 
@@ -24,12 +25,14 @@ _REST: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class BooksOptions:
-    """`mismatches`, `status`: the topics' full names. `checks`: what a sweep of each rule checks."""
+    """`mismatches`, `status`: the topics' full names. `checks`: what a sweep of each rule checks.
+    `retain_us`: how long what is over is kept; None: for ever."""
 
     mismatches: str
     status: str
     checks: Mapping[str, Sequence[str]]
     persistent_after_us: int = 3600 * SECOND
+    retain_us: int | None = None
     every_s: float = 5.0
 
 
@@ -54,6 +57,7 @@ class Books:
         self._feed, self._store = parts.feed, parts.store
         self._metrics, self._clock, self._options = parts.metrics, parts.clock, options
         self._first = Place(options.status, 0)
+        self._retention = Retention(parts.store, parts.metrics, parts.clock, options.retain_us)
         self.trouble: str | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -68,7 +72,7 @@ class Books:
         """One look at the topics' ends and the store."""
         try:
             await self._look()
-        except (Transient, Fatal) as error:
+        except DriftwatchError as error:
             if self.trouble is None:
                 log.warning("The desk's books wait", event_name="books_waiting", reason=str(error))
             self.trouble = str(error)
@@ -93,6 +97,7 @@ class Books:
         await self._settle()
         before_us = self._clock.now_us() - self._options.persistent_after_us
         self._metrics.counted.show(await self._store.count(before_us, BOUNDS_S))
+        await self._retention.look()
 
     async def _settle(self) -> None:
         """1. the run is over, and recorded as such. 2. every mismatch that its sweep waited for is in the

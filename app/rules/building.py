@@ -239,8 +239,9 @@ def _settings(stated: Stated) -> RuleSettings:
 
 
 def _digest(stated: Stated, file: str) -> str:
-    """Of everything that the rule says but its description, in the order of the fields, and its decoder."""
-    said = {key: value for key, value in stated.items() if key != "description"}
+    """Of everything that decides a verdict, in the order of the fields, and of the decoder. What the rule is
+    called, and when it is swept, decide none."""
+    said = {key: value for key, value in stated.items() if key not in ("description", "sweep")}
     if "decoder" in stated["right"]:
         source = decoder_path(file, stated["right"]["decoder"]).read_bytes()
         said["decoder"] = hashlib.sha256(source).hexdigest()

@@ -25,6 +25,8 @@ from app.telemetry import get_logger
 log = get_logger(__name__)
 
 PERSON: Final = "person"
+RETRY: Final = "retry"
+"""The cause of a run that reads everything again, since the one before it failed."""
 SEED_COVERS: Final = "connect_start"
 """The cause of a request that the first seed of a rule answers as well."""
 _LOOK_EVERY_S: Final = 1.0
@@ -86,8 +88,8 @@ class DeskParts:
 class Desk:
     """`ask` returns once the request is durable; `work` sweeps until it is cancelled.
 
-    A request while one waits is one with it; a request while one runs waits for its end: what it is about may
-    have come after a page that was read.
+    A request while one waits is one with it, or takes the place of one that only tries again; a request while
+    one runs waits for its end: what it is about may have come after a page that was read.
     """
 
     def __init__(
@@ -128,17 +130,21 @@ class Desk:
             return
         run = SweepRun.asked(rule, cause, now, run_id)
         waiting = self._waiting
-        if waiting is not None:
-            if cause != PERSON:
-                return
-            self._not_before_s = 0.0
-            run.state, run.into = State.MERGED, waiting.id
-            await self._tell(run, now)
+        if waiting is not None and waiting.cause != RETRY:
+            if cause == PERSON:
+                self._not_before_s = 0.0
+                await self._merge(run, waiting)
             return
         self._waiting = run
         self._not_before_s = self._clock.monotonic_s() + self._gather_s(cause)
+        if waiting is not None:
+            await self._merge(waiting, run)
         await self._tell(run)
         log.info("A sweep was asked for", event_name="sweep_asked", rule=rule, cause=cause, run=run.id)
+
+    async def _merge(self, run: SweepRun, into: SweepRun) -> None:
+        run.state, run.into = State.MERGED, into.id
+        await self._tell(run, self._clock.now_us())
 
     def _gather_s(self, cause: str) -> float:
         """Changes that got lost one by one are many requests; the side that lost them is swept in between."""
@@ -170,8 +176,7 @@ class Desk:
         if waiting and self._waiting is None:
             self._waiting = waiting.pop(0)
         for run in (*begun[1:], *waiting):
-            run.state, run.into = State.MERGED, (begun or found)[0].id
-            await self._tell(run, self._clock.now_us())
+            await self._merge(run, (begun or found)[0])
         if begun and begun[0].state is State.PAUSED:
             self._gate.clear()
         return begun[0] if begun else None
@@ -224,8 +229,10 @@ class Desk:
             log.exception("A sweep broke off", event_name="sweep_broke_off", rule=run.rule, run=run.id)
             await self._fail(run, f"{type(error).__name__}: {error}", (), is_passing=False)
             return
-        if run.why is None:
-            await self._close(incidents, run)
+        if run.why is not None:
+            await self._finish(run, State.DONE)
+            return
+        await self._close(incidents, run)
         severe = self._severe(drifting)
         if severe:
             why = f"{len(severe)} keys drift with severity {self.loaded.settings.fail_run_on} or above"
@@ -276,7 +283,7 @@ class Desk:
         if is_last:
             await self._patiently(lambda: self._log.bury_run(run.record(self._clock.now_us()), mismatches))
         elif self._waiting is None:
-            again = SweepRun.asked(run.rule, "retry", self._clock.now_us())
+            again = SweepRun.asked(run.rule, RETRY, self._clock.now_us())
             again.attempt = run.attempt + 1
             self._waiting = again
             self._not_before_s = self._clock.monotonic_s() + pauses[run.attempt - 1]

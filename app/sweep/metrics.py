@@ -94,6 +94,6 @@ class SweepMetrics:
         self.show(run)
         self.runs.labels(run.rule, run.state.value).inc()
         now = self._clock.now_us()
-        if run.state == "done":
+        if run.is_complete:
             self.finished.labels(run.rule).set(now / SECOND)
             self.duration.labels(run.rule).set((now - (run.started_at or now)) / SECOND)

@@ -88,6 +88,13 @@ class SweepRun:
         """A run that waits; its id is derived from what it is asked for and when, where none is given."""
         return cls(rule, run or derive_id("sweep", rule, cause, at_us), cause, at_us)
 
+    @property
+    def is_complete(self) -> bool:
+        """Is it over, with everything read? A run that failed by nothing but the drift that it saw is."""
+        if self.state is State.FAILED:
+            return self.phase is Phase.JUDGING and self.drifting > 0
+        return self.state is State.DONE
+
     def begin(self, loaded: LoadedRule, at_us: int) -> None:
         """It runs from now on; one that was begun before goes on where it was, unless the rule is another."""
         if self.started_at is not None and self.digest != loaded.digest:
@@ -95,7 +102,7 @@ class SweepRun:
         self.version, self.digest = loaded.rule.version, loaded.digest
         if self.started_at is None:
             self.started_at = at_us
-        self.state = State.RUNNING
+        self.state, self.why = State.RUNNING, None
 
     def forget(self) -> None:
         """As if nothing had been read yet."""

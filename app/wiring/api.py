@@ -20,8 +20,11 @@ from app.api.ports import Records
 from app.clock import Clock
 from app.detector.values import derive_id
 from app.errors import Transient
+from app.rules import LoadedRule
 from app.settings import Settings
 from app.sweep.desk import PERSON
+from app.wiring import build_codecs
+from connectors.kafka.refused import RefusedRecords
 from connectors.kafka.requests import SweepRequest, send_requests
 from connectors.postgres.desk_api.keys import DeskKeys
 from connectors.postgres.desk_api.pool import open_pool
@@ -54,7 +57,7 @@ class KafkaSweeps:
 
 @asynccontextmanager
 async def open_api(
-    settings: Settings, rules: Sequence[str], clock: Clock, metrics: ApiMetrics
+    settings: Settings, rules: Sequence[LoadedRule], clock: Clock, metrics: ApiMetrics
 ) -> AsyncIterator[tuple[FastAPI, Records]]:
     """The application and the records behind it; connections are closed afterwards. It starts without a
     database and without a broker: what needs them answers 503."""
@@ -67,8 +70,11 @@ async def open_api(
         parts = ApiParts(
             records=records,
             sweeps=KafkaSweeps(settings, clock),
-            resending={"webhook": letters},
-            rules=tuple(rules),
+            resending={
+                "webhook": letters,
+                "record": RefusedRecords(settings, build_codecs(rules, settings.topic_prefix)),
+            },
+            rules=tuple(loaded.rule.id for loaded in rules),
             partitions=settings.partitions,
             triggers=TokenBuckets(per_minute / 60, per_minute, clock),
             guards=Guards(doorkeeper, requests, LARGEST_BODY, clock, metrics),

@@ -47,6 +47,7 @@ async def open_recorder(
         settings.topic(STATUS),
         known.checks,
         duration_us(settings.persistent_after),
+        (None if settings.retain == "0" else duration_us(settings.retain)) or None,
     )
     try:
         async with RecorderFeed(settings) as feed:

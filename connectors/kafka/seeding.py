@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any
+from itertools import accumulate
+from typing import Any, Final
 
 import orjson
 from aiokafka import AIOKafkaProducer
@@ -20,6 +21,9 @@ from app.settings import Settings
 from connectors.kafka.observations import encode_read, encode_seeded
 from connectors.kafka.reading import read_all
 from schemas import topics
+
+_LARGEST_BURIED: Final = 512 * 1024
+"""Bytes of mismatches in a dead letter; a broker takes a megabyte unless it was told otherwise."""
 
 _partition_of = lru_cache(maxsize=1 << 12)(partition_of)
 """The row and the entry of a key come one after the other."""
@@ -127,7 +131,8 @@ class SeedLog:
             await (await send(self._status, orjson.dumps(dict(incident)), key=key, headers=headers))
 
     async def bury_run(self, run: Mapping[str, object], mismatches: Sequence[Mapping[str, Any]]) -> None:
-        """A run that is given up, with the mismatches that it saw, among the dead letters."""
+        """A run that is given up, with the mismatches that it saw, among the dead letters; of very many the
+        first ones, as a message must not be larger than a broker takes."""
         why = {
             "topic": topics.REQUESTS,
             "partition": 0,
@@ -138,7 +143,8 @@ class SeedLog:
             "message": str(run["why"])[:1000],
         }
         headers = [(f"__drift.errors.{name}", str(text).encode()) for name, text in why.items()]
-        body = orjson.dumps({"run": dict(run), "mismatches": list(mismatches)})
+        shown = _first_of(mismatches, _LARGEST_BURIED)
+        body = orjson.dumps({"run": dict(run), "mismatches": shown})
         async with self._writing(self._dead_letters) as send:
             key = str(run["rule"]).encode()
             await (await send(self._dead_letters, body, key=key, headers=headers))
@@ -171,6 +177,11 @@ class SeedLog:
             await producer.stop()
             raise
         return producer
+
+
+def _first_of(values: Sequence[Mapping[str, Any]], most_bytes: int) -> list[Mapping[str, Any]]:
+    sizes = accumulate(len(orjson.dumps(value)) for value in values)
+    return [value for value, size in zip(values, sizes, strict=True) if size <= most_bytes]
 
 
 def _said(error: KafkaError) -> str:

@@ -175,6 +175,7 @@ EXPLAINED: Final = (
     Explained("join.py", "cuts = {first,", (("piece.at > first", "piece.at >= first"),), "a set"),
     Explained("schedule.py", "if held is None or at < held:", (("at < held", "at <= held"),), _SAME),
     Explained("unverifiable.py", "strict=True):", (("True", "False"),), "all three have two"),
+    Explained("trust.py", "since = clocks.apart_since or 0", (("0", "1"),), "what ends has begun"),
 )
 
 

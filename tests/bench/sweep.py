@@ -33,6 +33,7 @@ from app.demo.system import PARTITIONS, System, SystemOptions
 from app.demo.truth import Window
 from app.demo.world import Borrower
 from app.settings import Settings
+from app.sweep.desk import RETRY
 from app.sweep.sweep_run import OVER
 from app.telemetry import configure_logging
 from connectors.kafka.mismatches import open_feed
@@ -169,12 +170,12 @@ async def sweep(system: System, settings: Settings, status: StatusView, count: i
     oldest, read_s, most = 0.0, 0.0, dict(before)
     while True:
         await CLOCK.sleep(0.2)
-        runs = [run for run in status.runs(RULE) if run["run"] not in known]
+        runs = [run for run in status.runs(RULE) if run["run"] not in known and run["cause"] != RETRY]
         oldest = max(oldest, await age_of(system))
         most = {name: max(held, most[name]) for name, held in memory(system).items()}
         if not read_s and runs and runs[-1]["progress"]["phase"] == "judging":
             read_s = CLOCK.monotonic_s() - started
-        if runs and runs[-1]["state"] == "done":
+        if runs and runs[-1]["state"] in OVER:
             break
     whole_s = CLOCK.monotonic_s() - started
     spent = {name: (now - used.get(name, 0.0)) / count * 1000 for name, now in cpu_s(names(system)).items()}

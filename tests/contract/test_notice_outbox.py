@@ -185,7 +185,7 @@ async def test_what_was_given_up_is_listed_and_told_again_under_its_id(world: Wo
     await world.settle(Outcome.DEAD, opened.id)
     (again,) = await world.letters.list_letters()
     assert (again.id, again.replayed_at) == (letter.id, None)
-    await world.letters.resend([{"id": letter.id}])
+    assert await world.letters.resend([{"id": letter.id}]) == {}
     await world.settle(Outcome.DELIVERED, opened.id)
     assert await world.letters.list_letters() == []
     assert await world.letters.replay(None) == []

@@ -5,27 +5,31 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import aiohttp
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 import schemas
 from app.api.bodies import EXAMPLE_ID
 from app.api.keys import make_key
 from app.api.server import listen
-from app.cases import Act, Role, Scope
+from app.cases import Act, Role, Scope, to_us
 from app.errors import Fatal
 from app.native.child import free_port
 from app.settings import Settings
 from connectors.kafka.topics import ensure_topics
+from connectors.postgres.desk.store import DeskStore
 from connectors.postgres.desk_api.keys import DeskKeys
 from connectors.postgres.desk_api.pool import open_pool
 from connectors.postgres.desk_api.records import DeskRecords
@@ -40,6 +44,7 @@ from tests.support.waiting import eventually
 
 KEY = "a key of the environment"
 ADMIN = "/api/admin/reconciliation"
+README = Path(__file__).parents[2] / "app" / "api" / "README.md"
 EXAMPLES = 25
 """So many random requests does the fuzzer make of each operation, beside those of its systematic phase."""
 
@@ -121,6 +126,8 @@ async def fill(dsn: str) -> dict[str, Any]:
         await put(connection, "runs", run(1))
         await put(connection, "status", status(0))
         await put(connection, "dead_letters", dead_letter(1))
+        nowhere = {"topic": "drift.status", "partition": 0, "offset": 0}
+        await put(connection, "dead_letters", dead_letter(2, "record", None, payload=nowhere))
         for number in range(10, 40):
             rule = ESCROW if number % 3 else CREDIT
             await put(connection, "episodes", episode(f"K{number}", -number, rule, severity="low"))
@@ -162,6 +169,9 @@ async def test_a_person_sees_asks_resolves_and_is_recorded(
         code, headers, _ = await api.ask("POST", "/api/reconciliation/trigger", body={"rule": CREDIT})
         assert code == 429
         assert int(headers["retry-after"]) >= 1
+        code, _, again = await api.ask("POST", f"{ADMIN}/dead-letters/replay", body={"ids": ["record-2"]})
+        assert (code, again["items"][0]["outcome"]) == (200, "refused")
+        assert "recorder --rebuild" in again["items"][0]["reason"]
         topic = environment["DRIFTWATCH_TOPIC_PREFIX"] + REQUESTS
         requests = [
             json.loads(one.value) for one in await read_all(environment["DRIFTWATCH_KAFKA"], [topic], 2)
@@ -171,6 +181,31 @@ async def test_a_person_sees_asks_resolves_and_is_recorded(
         assert await api.running.stop() == 0
     whole = await run_command("api", "audit", environment=environment)
     assert (whole.code, "the chain is whole" in whole.out) == (0, True), whole.err
+
+
+async def test_every_line_of_the_readme_is_answered(
+    environment: dict[str, str], dsn: str, tmp_path: Path
+) -> None:
+    await fill(dsn)
+    connection = await connect(dsn)
+    await put(connection, "episodes", episode("GAB2CB57"))
+    await connection.close()
+    asked = list(lines_of_the_readme())
+    async with opened_api(environment | {"DRIFTWATCH_API_TRIGGERS_PER_MINUTE": "0"}, tmp_path) as api:
+        codes = {path: (await api.ask(method, path, body=body))[0] for method, path, body in asked}
+    assert len(codes) == len(asked) == 13
+    assert {path: code for path, code in codes.items() if code not in (200, 202)} == {}
+
+
+def lines_of_the_readme() -> Iterator[tuple[str, str, object]]:
+    """(Method, path, body) as `ask` of the document hands them to curl."""
+    text = README.read_text(encoding="utf-8")
+    for line in re.findall(r"^ask (.*)$", text, re.MULTILINE):
+        words = shlex.split(Template(line).substitute(ID=EXAMPLE_ID, RUN=EXAMPLE_ID), comments=True)
+        said = dict(zip(words[1::2], words[2::2], strict=True))
+        body = said.get("-d")
+        method = said.get("-X", "GET" if body is None else "POST")
+        yield method, f"/api/{words[0]}", None if body is None else json.loads(body)
 
 
 async def test_without_a_database_it_answers_and_says_so(environment: dict[str, str], tmp_path: Path) -> None:
@@ -281,6 +316,8 @@ async def test_a_changed_audit_log_is_told(services: Services) -> None:
         whole = await keys.check_audit()
         assert (whole.lines, whole.broken_at) == (20, None)
 
+        assert await keys_after_forgetting(dsn, keys) == (21 - 3, 3, None)
+
         change = "UPDATE recon.audit SET who = 'nobody' WHERE number = 7"
         for refused in (change, "DELETE FROM recon.audit", "TRUNCATE recon.audit"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
@@ -291,6 +328,19 @@ async def test_a_changed_audit_log_is_told(services: Services) -> None:
         await connection.execute(change)
         assert (await keys.check_audit()).broken_at == 7, "it is not what was written"
         await connection.close()
+
+
+async def keys_after_forgetting(dsn: str, keys: DeskKeys) -> tuple[int, int, int | None]:
+    """Lines, those that were deleted, and where the chain is broken, once the first three are old enough."""
+    store = DeskStore(SecretStr(dsn))
+    try:
+        just_now = to_us(minutes(3))
+        assert (await store.forget(just_now, 100, ()))["audit"] == 0, "there is not a day's worth of it"
+        assert (await store.forget(to_us(minutes(3 + 24 * 60)), 3, ()))["audit"] == 3
+    finally:
+        await store.close()
+    found = await keys.check_audit()
+    return found.lines, found.forgotten, found.broken_at
 
 
 @asynccontextmanager

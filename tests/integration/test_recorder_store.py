@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
@@ -34,6 +34,7 @@ from tests.support.services import Services
 
 PLACE = Place("drift.mismatches", 0)
 CHECKS = {RULE: ("existence", "creditLimit", "availableCredit", "status")}
+AFTERWARDS_MS = 1_900_000_000_000
 FAR_US = 4_000_000_000_000_000
 
 
@@ -237,7 +238,7 @@ async def test_it_counts_runs_checks_what_is_open_and_for_how_long(desk: Desk) -
         *story()[:1],
         opened("other", severity="low", differences=[]),
         run_record("r", started_at="2026-08-01T10:00:40Z", finished_at="2026-08-01T10:00:50Z"),
-        buried_run("q"),
+        replace(buried_run("q"), timestamp=AFTERWARDS_MS),
     )
     await desk.store.settle([(RULE, "r")], CHECKS)
     found = await desk.store.count(FAR_US, BOUNDS_S)
@@ -255,6 +256,55 @@ async def test_it_counts_runs_checks_what_is_open_and_for_how_long(desk: Desk) -
     assert bucket == len([bound for bound in BOUNDS_S if bound >= 10])
     young = await desk.store.count(0, BOUNDS_S)
     assert "persistent" not in {each.name for each in young}
+
+
+async def test_a_sweep_that_is_done_makes_an_earlier_one_good_and_a_failed_one_does_not(desk: Desk) -> None:
+    await desk.record(buried_run("q"))
+    late = "2100-01-01T00:00:00Z"
+    for name, state, resolved in (("a", "failed", False), ("b", "done", True)):
+        await desk.record(run_record(name, state=state, started_at=late, finished_at=late))
+        await desk.store.settle([(RULE, name)], CHECKS)
+        found = await desk.one("SELECT resolved_at IS NOT NULL AS is_resolved FROM recon.dead_letters")
+        assert found["is_resolved"] == resolved
+
+
+async def test_what_is_over_for_long_enough_is_deleted_and_stays_counted(desk: Desk) -> None:
+    first, second, third = (f"2026-08-0{day}T10:00:00Z" for day in (1, 2, 3))
+    await desk.record(
+        *story(),
+        opened("still open"),
+        *(
+            run_record(name, started_at=at, finished_at=at)
+            for name, at in zip("abc", (first, second, third), strict=True)
+        ),
+        replace(buried_run("q"), timestamp=AFTERWARDS_MS),
+    )
+    await desk.connection.execute(
+        "UPDATE recon.episodes SET state = 'resolved', resolved_at = '2026-08-01' WHERE key <> 'still open'"
+    )
+    await desk.store.settle([(RULE, "a"), (RULE, "b"), (RULE, "c")], CHECKS)
+    before = counters(await desk.store.count(FAR_US, BOUNDS_S))
+    whole = await desk.store.forget(FAR_US, 1, BOUNDS_S)
+    assert whole == {"episodes": 1, "runs": 1, "incidents": 0, "dead_letters": 0, "audit": 0}
+    assert (await desk.store.forget(FAR_US, 100, BOUNDS_S))["runs"] == 1
+    assert (await desk.one("SELECT run FROM recon.runs"))["run"] == "c", "the newest of a rule stays"
+    assert (await desk.one("SELECT key FROM recon.episodes"))["key"] == "still open"
+    assert await desk.count("transitions") == 1
+    assert await desk.count("dead_letters") == 1, "nobody has seen to it"
+    assert counters(await desk.store.count(FAR_US, BOUNDS_S)) == before
+
+    await desk.connection.execute("UPDATE recon.dead_letters SET replayed_at = now()")
+    assert (await desk.store.forget(FAR_US, 100, BOUNDS_S))["dead_letters"] == 1
+    assert set((await desk.store.forget(FAR_US, 100, BOUNDS_S)).values()) == {0}
+
+
+def counters(found: Sequence[Number]) -> dict[tuple[str, ...], float]:
+    sums: dict[tuple[str, ...], float] = {}
+    for each in found:
+        if each.name in ("runs", "checks", "duration", "seconds"):
+            place = (each.name, each.rule, each.label, each.sublabel)
+            sums[place] = sums.get(place, 0.0) + each.value
+    return sums
 
 
 async def test_without_a_database_it_is_worth_waiting_and_without_a_schema_a_person_is_needed(

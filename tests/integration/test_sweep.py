@@ -20,7 +20,9 @@ from app.demo.credit_contract import borrower_address
 from app.demo.lines import STROOPS, Line
 from app.native.child import free_port
 from app.settings import Settings
+from app.sweep.sweep_run import SweepRun
 from connectors.kafka.requests import SweepRequest, ask_sweeps, send_requests
+from connectors.kafka.seeding import SeedLog
 from connectors.kafka.topics import ensure_topics
 from tests.support.commands import Finished, Running, run_command, running_command
 from tests.support.kafka import open_sender, read_all
@@ -282,3 +284,20 @@ async def test_a_table_that_is_gone_fails_the_run_with_its_reason(place: Place) 
     runs = {run["run"]: run for run in await place.runs()}
     assert sorted(run["state"] for run in runs.values()) == ["failed", "waiting"]
     assert any("no such table" in (run["why"] or "") for run in runs.values())
+
+
+async def test_a_dead_letter_of_very_many_mismatches_is_one_that_the_broker_takes(place: Place) -> None:
+    many = [
+        {"key": address(number), "severity": "critical", "differences": ["…" * 100]} for number in range(9)
+    ]
+    log = SeedLog(place.settings, "n")
+    run = SweepRun.asked(RULE, "person", 1_795_000_000_000_000, "r1").record()
+    try:
+        await log.bury_run(run, many * 1000)
+    finally:
+        await log.close()
+    [letter] = await place.records("drift.dead-letters")
+    body = json.loads(letter.value)
+    assert body["run"]["run"] == "r1"
+    assert 500_000 < len(letter.value) < 600_000
+    assert body["mismatches"][:9] == many

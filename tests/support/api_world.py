@@ -23,13 +23,16 @@ Body = bytes | Iterable[bytes] | Mapping[str, object]
 
 
 class Postman:
-    """Keeps what it was asked to send again."""
+    """Keeps what it was asked to send again. `refuses`: why not, by id."""
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.refuses: dict[str, str] = {}
 
-    async def resend(self, letters: Sequence[Row]) -> None:
-        self.sent += [str(row["id"]) for row in letters]
+    async def resend(self, letters: Sequence[Row]) -> Mapping[str, str]:
+        ids = [str(row["id"]) for row in letters]
+        self.sent += [one for one in ids if one not in self.refuses]
+        return {one: self.refuses[one] for one in ids if one in self.refuses}
 
 
 class ApiWorld:

@@ -177,6 +177,7 @@ class MemoryStore:
     on_record: Callable[[], None] = lambda: None
     over: list[tuple[str, str]] = field(default_factory=list)
     numbers: list[Number] = field(default_factory=list)
+    old: dict[str, int] = field(default_factory=dict)
 
     def _answer(self) -> None:
         if self.away:
@@ -211,6 +212,12 @@ class MemoryStore:
     async def count(self, persistent_before_us: int, bounds_s: Sequence[float]) -> Sequence[Number]:
         self._answer()
         return list(self.numbers)
+
+    async def forget(self, before_us: int, most: int, bounds_s: Sequence[float]) -> Mapping[str, int]:
+        self._answer()
+        found = {table: min(count, most) for table, count in self.old.items()}
+        self.old = {table: count - found[table] for table, count in self.old.items()}
+        return found
 
     async def rebuild(self) -> None:
         self.rows.clear()

@@ -276,3 +276,4 @@ def test_the_digest_follows_what_the_rule_says_and_not_how(tmp_path: Path) -> No
 
     assert loaded(tmp_path, MINIMAL).digest == loaded(tmp_path, same).digest
     assert loaded(tmp_path, MINIMAL).digest != loaded(tmp_path, MINIMAL, "window.lag=31s").digest
+    assert loaded(tmp_path, MINIMAL).digest == loaded(tmp_path, MINIMAL, "sweep.every=2h").digest

@@ -132,10 +132,13 @@ async def test_trouble_that_passes_is_tried_again_from_its_page(place: Memory, r
         await sleep(seconds)
 
     place.clock.sleep = mended  # type: ignore[method-assign]
+    loss = {"id": "loss", "cause": "slot", "source": "db", "until": format_time(AT), "state": "open"}
+    place.incidents["loss"] = loss
     await one.ask(Request())
     async with working(one):
         await until(place, {"r1": State.DONE})
-    assert place.told[-1]["attempt"] == 2
+    assert (place.told[-1]["attempt"], place.told[-1]["why"]) == (2, None)
+    assert place.incidents["loss"]["state"] == "closed"
     assert [what for what in place.happened if what.startswith("publish")] == [
         *("publish aa", "publish bb", "publish bb"),
     ]
@@ -154,10 +157,12 @@ async def test_what_fails_every_time_is_given_up_among_the_dead_letters(
     assert "it is away" in place.told[-1]["why"]
 
 
+CRITICAL = {"b": {"key": "b", "severity": "critical"}}
+
+
 async def test_critical_drift_fails_a_run_where_the_rule_says_so(place: Memory, rule: LoadedRule) -> None:
-    failing = replace(rule, settings=replace(rule.settings, fail_run_on="critical"))
-    place.episodes = {"b": {"key": "b", "severity": "critical"}}
-    one = desk(place, failing)
+    place.episodes = CRITICAL
+    one = desk(place, rule)
     await one.ask(Request())
     async with working(one):
         await eventually(lambda: place.buried, within=5.0)
@@ -167,7 +172,86 @@ async def test_critical_drift_fails_a_run_where_the_rule_says_so(place: Memory, 
         ("failed", 2, 1),
         ("failed", 3, 1),
     ]
+    assert [run["cause"] for run in runs] == ["truncate", "retry", "retry"]
     assert place.buried == [[{"key": "b", "severity": "critical"}]]
+
+
+async def test_milder_drift_fails_no_run(place: Memory, rule: LoadedRule) -> None:
+    place.episodes = {"b": {"key": "b", "severity": "medium"}}
+    one = desk(place, rule)
+    await one.ask(Request())
+    async with working(one):
+        await until(place, {"r1": State.DONE})
+    assert place.told[-1]["drifting"] == 1
+
+
+async def test_drift_that_heals_before_it_is_tried_again_ends_in_a_run_that_is_done(
+    place: Memory, rule: LoadedRule
+) -> None:
+    place.episodes = CRITICAL
+    one = desk(place, rule, replace(AT_ONCE, back_off_s=(3600.0,)))
+    await one.ask(Request())
+    async with working(one):
+        await eventually(lambda: State.FAILED in states(place).values(), within=5.0)
+        place.episodes = {}
+        await eventually(lambda: State.DONE in states(place).values(), within=5.0)
+    assert [run["why"] for run in place.runs("credit-line")] == [
+        "1 keys drift with severity critical or above",
+        None,
+    ]
+    assert place.buried == []
+
+
+async def test_a_loss_ends_with_the_run_that_drift_fails_and_the_run_counts_as_ended(
+    place: Memory, rule: LoadedRule
+) -> None:
+    place.episodes = CRITICAL
+    loss = {"id": "loss", "cause": "slot", "source": "db", "until": format_time(AT), "state": "open"}
+    place.incidents["loss"] = loss
+    one = desk(place, rule)
+    await one.ask(Request())
+    async with working(one) as task:
+        await eventually(lambda: State.FAILED in states(place).values(), within=5.0)
+        assert place.incidents["loss"]["state"] == "closed"
+        assert not task.done()
+    [finished] = one._metrics.finished.collect()
+    assert [sample.value > 0 for sample in finished.samples] == [True]
+
+
+@pytest.mark.parametrize("cause", [PERSON, "slot"])
+async def test_a_request_takes_the_place_of_a_run_that_would_only_try_again(
+    place: Memory, rule: LoadedRule, cause: str
+) -> None:
+    place.episodes = CRITICAL
+    one = desk(place, rule)
+    await one.ask(Request())
+    sleep, asked = place.clock.sleep, False
+
+    async def ask_meanwhile(seconds: float) -> None:
+        nonlocal asked
+        await sleep(seconds)
+        if not asked and one._waiting is not None and one._waiting.attempt == 2:
+            asked, place.episodes = True, {}
+            await one.ask(Request(cause, "mine"))
+
+    place.clock.sleep = ask_meanwhile  # type: ignore[method-assign]
+    async with working(one):
+        await eventually(lambda: states(place).get("mine") == State.DONE, within=5.0)
+    runs = {run["cause"]: run for run in place.runs("credit-line")}
+    assert (runs["retry"]["state"], runs["retry"]["into"]) == (State.MERGED, "mine")
+    assert runs[cause]["attempt"] == 1
+
+
+async def test_what_nobody_has_judged_fails_nothing_and_ends_no_loss(place: Memory, rule: LoadedRule) -> None:
+    place.episodes, place.verified = CRITICAL, None
+    loss = {"id": "loss", "cause": "slot", "source": "db", "until": format_time(AT), "state": "open"}
+    place.incidents["loss"] = loss
+    one = desk(place, rule)
+    await one.ask(Request())
+    async with working(one):
+        await until(place, {"r1": State.DONE})
+    assert "not judged" in place.told[-1]["why"]
+    assert place.incidents["loss"]["state"] == "open"
 
 
 @pytest.mark.parametrize(("is_seeded", "expected"), [(False, {}), (True, {"r1": "waiting"})])

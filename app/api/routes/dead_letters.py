@@ -36,8 +36,9 @@ async def list_letters(parts: Parts, caller: Viewing, query: DeadLetters) -> Dea
 
 
 async def replay(parts: Parts, caller: Operating, order: Replay) -> ReplayResult:
-    """All of them or, where one is not there (404) or resolved already (409), none. A run is asked for anew;
-    other kinds are sent again by whoever gave them up."""
+    """All of them or, where one is not there (404) or resolved already (409), none. A run is asked for anew,
+    a webhook is told again under its id, a record goes back to where it came from as it was; what cannot be
+    sent again is refused with its reason."""
     ids = list(dict.fromkeys(order.ids))
     letters = {str(row["id"]): row for row in await parts.records.find_dead_letters(caller.scope, ids)}
     if len(letters) < len(ids):
@@ -46,11 +47,15 @@ async def replay(parts: Parts, caller: Operating, order: Replay) -> ReplayResult
         raise Refusal(Kind.CONFLICT, "one of them is resolved already")
     await parts.record(caller, "replay", ",".join(ids), {"ids": ids})
     runs = await _ask_runs(parts, letters)
-    asked = {*runs, *(await _resend(parts, list(letters.values())))}
-    await parts.records.mark_replayed([one for one in ids if one in asked], to_time(parts.clock.now_us()))
+    refused = await _resend(parts, [row for one, row in letters.items() if one not in runs])
+    asked = [one for one in ids if one not in refused]
+    await parts.records.mark_replayed(asked, to_time(parts.clock.now_us()))
     return ReplayResult(
         items=[
-            Replayed(id=one, outcome="asked" if one in asked else "refused", run=runs.get(one)) for one in ids
+            Replayed(id=one, outcome="refused", reason=refused[one])
+            if one in refused
+            else Replayed(id=one, outcome="asked", run=runs.get(one))
+            for one in ids
         ]
     )
 
@@ -68,12 +73,23 @@ async def _ask_runs(parts: ApiParts, letters: Mapping[str, Row]) -> Mapping[str,
     return {one: runs[rule] for one, rule in rules.items()}
 
 
-async def _resend(parts: ApiParts, letters: Sequence[Row]) -> Sequence[str]:
-    """The ids of those that somebody here sends again."""
-    done: list[str] = []
-    mine = [row for row in letters if row["kind"] in parts.resending]
-    for kind, rows in groupby(sorted(mine, key=lambda row: str(row["kind"])), key=lambda row: row["kind"]):
+async def _resend(parts: ApiParts, letters: Sequence[Row]) -> Mapping[str, str]:
+    """Why some are not sent again, by id."""
+    refused: dict[str, str] = {}
+    for kind, rows in groupby(sorted(letters, key=_kind), key=_kind):
         batch = list(rows)
-        await parts.resending[kind].resend(batch)
-        done += [str(row["id"]) for row in batch]
-    return done
+        if kind in parts.resending:
+            refused |= await parts.resending[kind].resend(batch)
+        else:
+            refused |= {str(row["id"]): _nobody(row) for row in batch}
+    return refused
+
+
+def _kind(row: Row) -> str:
+    return str(row["kind"])
+
+
+def _nobody(row: Row) -> str:
+    if row["kind"] == RUN:
+        return f"rule {row['rule']} is not among DRIFTWATCH_RULES of this process"
+    return f"nobody here sends the kind {row['kind']} again"

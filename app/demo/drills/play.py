@@ -22,13 +22,16 @@ _SHOWN: Final = 5
 Say = Callable[[str], None]
 
 
-def choose(name: str) -> tuple[str, ...]:
-    """The drills of a name, or `all` of them. Raises `Fatal` with the names that there are."""
-    if name == "all":
+def choose(asked: str) -> tuple[str, ...]:
+    """The drills of these names, separated by commas, or `all` of them. Raises `Fatal` with the names that
+    there are."""
+    if asked == "all":
         return NAMES
-    if name not in NAMES:
-        raise Fatal("choosing", f"drill {name}", "there is none of that name", f"all, {', '.join(NAMES)}")
-    return (name,)
+    names = tuple(name.strip() for name in asked.split(","))
+    for name in names:
+        if name not in NAMES:
+            raise Fatal("choosing", f"drill {name}", "there is none of that name", f"all, {', '.join(NAMES)}")
+    return names
 
 
 async def play(names: Sequence[str], folder: Path, seed: int, clock: Clock, say: Say) -> dict[str, Any]:

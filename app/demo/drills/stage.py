@@ -27,6 +27,7 @@ from app.errors import Fatal
 from app.partitioning import partition_of
 from app.rules import LoadedRule, load_rules
 from app.settings import Settings
+from app.sweep.desk import RETRY
 from app.sweep.sweep_run import OVER
 from connectors.kafka.mismatches import Mismatch, open_feed
 from connectors.kafka.status import StatusView
@@ -273,9 +274,10 @@ class Stage:
         return verified is not None and verified >= at_us
 
     def sweeps_are_over(self) -> bool:
-        """Is no run waiting or in work?"""
+        """Is no run waiting or in work? Drift that is open makes sweeps fail, and they are tried again;
+        those read nothing that the failed one has not read."""
         runs = [run for run in self.status.runs(RULE) if run["kind"] == "sweep"]
-        return all(run["state"] in OVER for run in runs)
+        return all(run["state"] in OVER or run["cause"] == RETRY for run in runs)
 
     def open_incidents(self) -> list[Mapping[str, Any]]:
         """What has not ended."""

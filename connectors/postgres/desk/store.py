@@ -12,7 +12,7 @@ import orjson
 from pydantic import SecretStr
 
 from app.errors import DriftwatchError, Fatal, Poison, Transient
-from app.recording import Kept, Kind, Number, Place, Position, Positions, latest_rows
+from app.recording import FORGOTTEN, Kept, Kind, Number, Place, Position, Positions, latest_rows
 from app.telemetry import get_logger
 from connectors.postgres.migrations.upgrading import upgrade
 
@@ -98,6 +98,15 @@ class DeskStore:
             )
             for row in found
         ]
+
+    async def forget(self, before_us: int, most: int, bounds_s: Sequence[float]) -> Mapping[str, int]:
+        falling = sorted(-bound for bound in bounds_s)
+        found: dict[str, int] = {}
+        for table in FORGOTTEN:
+            more = (falling,) if table == "runs" else ()
+            async with self._transaction("deleting from") as connection:
+                found[table] = await connection.fetchval(sql(f"forget_{table}"), before_us, most, *more)
+        return found
 
     async def rebuild(self) -> None:
         async with self._transaction("emptying") as connection:

@@ -18,9 +18,11 @@ _OPERATION: Final = "keeping API keys"
 
 @dataclass(frozen=True, slots=True)
 class AuditState:
-    """`broken_at`: the first line that is not what was written, or does not follow the one before it."""
+    """`forgotten`: so many lines were deleted before the first one that is left. `broken_at`: the first line
+    that is not what was written, or does not follow the one before it."""
 
     lines: int
+    forgotten: int
     broken_at: int | None
     last_hash: str | None
 
@@ -66,7 +68,7 @@ class DeskKeys:
         """Read the whole audit log, and compute every hash anew."""
         async with self._pool.use("checking the audit log") as connection:
             row: Any = await connection.fetchrow(sql("check_audit"), timeout=600)
-        return AuditState(row["lines"], row["broken_at"], row["last_hash"])
+        return AuditState(row["lines"], row["forgotten"], row["broken_at"], row["last_hash"])
 
 
 def read_key(row: Mapping[str, Any]) -> KeyRecord:

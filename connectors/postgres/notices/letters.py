@@ -45,9 +45,10 @@ class WebhookLetters:
             found = await connection.fetch(sql("replay"), None if ids is None else list(ids))
         return [row["id"] for row in found]
 
-    async def resend(self, letters: Sequence[Mapping[str, Any]]) -> None:
-        """The same for records of `recon.dead_letters`; durable on return."""
+    async def resend(self, letters: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        """The same for records of `recon.dead_letters`; durable on return, none is refused."""
         await self.replay([str(letter["id"]) for letter in letters])
+        return {}
 
 
 def _letter(row: Mapping[str, Any]) -> Letter:

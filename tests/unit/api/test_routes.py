@@ -323,22 +323,39 @@ async def test_a_key_has_its_history_even_with_a_slash_in_it() -> None:
 
 async def test_dead_letters_are_sent_again_each_by_its_kind() -> None:
     world = ApiWorld()
-    letters = [dead_letter(1), dead_letter(2), dead_letter(3, "webhook"), dead_letter(4, "record", None)]
+    letters = [
+        *(dead_letter(1), dead_letter(2), dead_letter(3, "webhook"), dead_letter(4, "record", None)),
+        *(dead_letter(5, "webhook"), dead_letter(6, rule="retired")),
+    ]
     world.memory.dead_letters = {row["id"]: row for row in letters}
-    ids = ["record-4", "run-1", "webhook-3", "run-2", "run-1"]
+    world.postman.refuses = {"webhook-5": "its target is gone"}
+    ids = ["record-4", "run-1", "webhook-3", "run-2", "run-1", "webhook-5", "run-6"]
 
     answer = await world.ask(f"{ADMIN}/dead-letters/replay", "POST", body={"ids": ids})
 
     sweep = f"{1:032x}"
     assert answer.json["items"] == [
-        {"id": "record-4", "outcome": "refused", "run": None},
-        {"id": "run-1", "outcome": "asked", "run": sweep},
-        {"id": "webhook-3", "outcome": "asked", "run": None},
-        {"id": "run-2", "outcome": "asked", "run": sweep},
+        {
+            "id": "record-4",
+            "outcome": "refused",
+            "run": None,
+            "reason": "nobody here sends the kind record again",
+        },
+        {"id": "run-1", "outcome": "asked", "run": sweep, "reason": None},
+        {"id": "webhook-3", "outcome": "asked", "run": None, "reason": None},
+        {"id": "run-2", "outcome": "asked", "run": sweep, "reason": None},
+        {"id": "webhook-5", "outcome": "refused", "run": None, "reason": "its target is gone"},
+        {
+            "id": "run-6",
+            "outcome": "refused",
+            "run": None,
+            "reason": "rule retired is not among DRIFTWATCH_RULES of this process",
+        },
     ]
     assert (world.sweeps.asked, world.postman.sent) == ([CREDIT], ["webhook-3"])
     listed = (await world.ask(f"{ADMIN}/dead-letters")).json["items"]
-    assert [item["id"] for item in listed if item["replayed_at"] is None] == ["record-4"]
+    waiting = [item["id"] for item in listed if item["replayed_at"] is None]
+    assert waiting == ["run-6", "webhook-5", "record-4"]
     assert [act.what for act in world.memory.audit] == ["replay"]
 
 

@@ -101,6 +101,15 @@ async def test_one_recorder_shows_what_the_store_counts_and_no_other() -> None:
     assert shown == [True, False]
 
 
+async def test_the_recorder_that_keeps_the_books_deletes_what_is_old() -> None:
+    feed, store, clock = MemoryFeed(), MemoryStore(old={"episodes": 5}), RestlessClock()
+    feed.put(run_record("r"))
+    metrics = RecorderMetrics(clock, CHECKS)
+    options = BooksOptions("drift.mismatches", "drift.status", CHECKS, retain_us=1)
+    await Books(BooksParts(feed, store, metrics, clock), options).look()
+    assert store.old == {"episodes": 0}
+
+
 async def test_books_that_cannot_be_kept_say_so_until_they_can() -> None:
     feed, store = MemoryFeed(), MemoryStore(away=1)
     feed.put(run_record("r"))

@@ -32,3 +32,5 @@ FROM recon.runs WHERE kind = 'sweep' AND state IN ('done', 'failed') AND finishe
 UNION ALL
 SELECT 'letters', rule, kind, NULL, count(*) FROM recon.dead_letters
 WHERE replayed_at IS NULL AND resolved_at IS NULL GROUP BY rule, kind
+UNION ALL
+SELECT name, rule, nullif(label, ''), nullif(sublabel, ''), value FROM recon.forgotten

@@ -1,5 +1,5 @@
 """Invoices with a contract each, on the whole system: all that is planted is found, nothing else is told, and
-no person's address is anywhere but in the two sources."""
+no person's address is anywhere but in the two sources: no topic, log, metric, table, webhook or answer."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from app.demo.run import Demo
 from app.demo.system import PROCESSES
 from schemas.topics import CHAIN_EVENTS, DB_CHANGES, EPISODES, MISMATCHES, OBSERVATIONS
 from tests.support.commands import run_command
+from tests.support.desk_of_demo import hear_the_desk
 
 LAST_US = 1 << 60
 SOURCES = {DB_CHANGES, CHAIN_EVENTS}
@@ -91,6 +92,10 @@ async def test_all_that_is_planted_is_found_and_no_person_is_told_of(tmp_path: P
             metrics = (await demo.system.supervisor.metrics(name)).encode()
             assert b"driftwatch_" in metrics
             leaks[f"metrics of {name}"] = find_clear(clear, metrics)
+        desk = await hear_the_desk(demo, tmp_path)
+        assert min(desk[name].count(b"smeAddress") for name in ("webhooks", "recon", "the API")) >= 2
+        for name, said in desk.items():
+            leaks[name] = find_clear(clear, said)
 
     demo.at_end = look
     report = await demo.run()
