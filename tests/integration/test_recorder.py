@@ -217,7 +217,9 @@ async def test_two_share_the_partitions_and_a_rebuild_by_one_is_a_rebuild_of_bot
         assert await one.stop() == 0
     after = await place.fetch("SELECT episode, state, sequence FROM recon.episodes ORDER BY episode")
     assert set(before) < set(after)
-    assert len(place.warned("one", "two", "three")) == 255
+    warned = place.warned("one", "two", "three")
+    assert len(set(warned)) == 255
+    assert len(warned) <= 260, "what moves with its partition may be said again, what was recorded before not"
 
 
 def episode(message: Message) -> Message:
