@@ -140,8 +140,8 @@ class RunsStatus(_Answer):
 
 
 class RuleHealth(_Answer):
-    """`healthy`: the latest run is done and found nothing open; `drifting`: it found drift; `failing`: it
-    failed or could not read something; `unknown`: none is over yet."""
+    """`healthy`: the latest run is done and found nothing open; `drifting`: it found drift, and may have
+    failed by it; `failing`: it failed otherwise or could not read something; `unknown`: none is over yet."""
 
     rule: str
     status: Literal["healthy", "drifting", "failing", "unknown"]

@@ -93,10 +93,11 @@ async def read_health(parts: Parts, caller: Viewing) -> Health:
 
 
 def condition(latest: RunSummary | None) -> Condition:
-    """What a run says of its rule."""
+    """What a run says of its rule. One that failed by the drift that it saw (`fail_run_on`) has read
+    everything."""
     if latest is None:
         return "unknown"
-    if latest.state == "failed" or latest.errors:
+    if latest.errors or (latest.state == "failed" and not latest.drifting):
         return "failing"
     return "drifting" if latest.drifting else "healthy"
 

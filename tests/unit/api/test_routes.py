@@ -269,6 +269,8 @@ async def test_health_is_that_of_the_worst_rule_by_its_last_sweep() -> None:
         "failing",
         ["failing", "unknown"],
     )
+    by_drift = run(1, state="failed", drifting=2)
+    assert await health(by_drift, run(1, ESCROW)) == ("drifting", ["drifting", "healthy"])
 
 
 async def test_status_tells_what_runs_and_what_ran_last() -> None:
