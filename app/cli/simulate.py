@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.simulation.scenarios import Scenario
 
 
-_SILENT_SHARE = 0.05
+_SILENT_SHARE = 0.25
 """How many key-hours of a report go to losses that nothing tells of."""
 
 
@@ -51,6 +51,9 @@ def simulate(
 ) -> None:
     """Live through seeded worlds, hold every verdict against the truth, and sum up. Exit code 1 on a false
     alarm or a miss that was not declared."""
+    from app.telemetry import configure_logging
+
+    configure_logging("WARNING")
     scenarios = _choose(scenario, silent_losses=silent_losses)
     if explain is not None:
         from app.cli._pictures import View, show_story

@@ -77,6 +77,8 @@ class Detector:
         self._observer = Observer(self.suspects, self._schedule, self.trust, self._proofs)
         self.ends_at = INFINITY
         """From here on another version of the rule judges."""
+        self.is_held_back = False
+        """The version before is not over: nothing is judged."""
         self.has_more = False
         """Keys are due that the last step had no room for."""
         self._complete_through = -INFINITY
@@ -103,7 +105,7 @@ class Detector:
         return effects
 
     def _judge_due(self, effects: list[Effect]) -> None:
-        if self.trust.is_blind:
+        if self.trust.is_blind or self.is_held_back:
             return
         through = min(self.left.at, self.right.at - self._before, self.ends_at - 1)
         if through > self.verified_through:
@@ -150,12 +152,20 @@ class Detector:
 
     @property
     def is_over(self) -> bool:
-        """Is everything judged that this version is to judge (`ends_at`)?"""
-        return self.verified_through >= self.ends_at - 1 and not self.has_more
+        """Is everything judged that this version is to judge (`ends_at`), and told?"""
+        is_judged = self.verified_through >= self.ends_at - 1 and not self.has_more
+        return is_judged and not self.suspects.waiting
+
+    def take_over(self) -> list[Effect]:
+        """The version before is over: judge what has waited for that."""
+        self.is_held_back = False
+        effects: list[Effect] = []
+        self._judge_due(effects)
+        return effects
 
     def end(self, keys: Iterable[str]) -> list[Effect]:
         """Resolve what is open at `ends_at`, where another version takes over, and forget every episode of
-        `keys`; suspects are left to the other version."""
+        `keys`."""
         self._teller.decided = (self.verified_through, self.left.at, self.right.at)
         effects: list[Effect] = []
         for key in sorted(keys):
@@ -287,7 +297,7 @@ class Detector:
 
     def partition_state(self) -> list[object]:
         """What must be durable beside the keys, in plain types; written after them."""
-        held_at = self.verified_through if self.trust.is_blind else None
+        held_at = self.verified_through if self.trust.is_blind or self.is_held_back else None
         mutes = [list(mute) for mute in self.mutes]
         sides, clocks = [self.left.plain(), self.right.plain()], self.trust.clocks.plain()
         return [*sides, mutes, clocks, [held_at], self._proofs.plain()]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from operator import eq
 from typing import Final, NamedTuple
 
 from app.detector.model import (
@@ -41,6 +42,11 @@ class Alarm(NamedTuple):
 
 
 Alarms = dict[str, list[Alarm]]
+Agrees = Callable[[object, object], bool]
+"""What counts as equal."""
+Switch = tuple[int, Agrees]
+"""From when on."""
+AT_ALL: Final[Sequence[Switch]] = ((-FOREVER, eq),)
 
 
 class _Waiting:
@@ -76,13 +82,17 @@ class _Waiting:
                 self.active[key] = (event, arrival)
 
 
-def watch_streams(told: Iterable[Told], end: int) -> dict[str, Alarms]:
-    """Latest with latest, and waiting, over what arrives: the alarms of each, by key."""
+def watch_streams(told: Iterable[Told], end: int, rules: Sequence[Switch] = AT_ALL) -> dict[str, Alarms]:
+    """Latest with latest, and waiting, over what arrives: the alarms of each, by key. `rules`: each from the
+    arrival on at which it is put into force."""
     ways = {LATEST: _Waiting(0)} | {waiting_name(wait): _Waiting(wait * SECOND) for wait in WAITS_S}
     watchers, timed = list(ways.values()), list(ways.values())[1:]
     latest = _Latest()
     unequal: set[str] = set()
+    coming = list(rules)
     for arrival, item in told:
+        if coming and coming[0][0] <= arrival:
+            latest.agrees = coming.pop(0)[1]
         taken = latest.take(item)
         if taken is None:
             continue
@@ -110,6 +120,7 @@ class _Latest:
     def __init__(self) -> None:
         self.rows: dict[str, dict[RowId, tuple[int, Value]]] = {}
         self.entries: dict[str, tuple[int, Value]] = {}
+        self.agrees: Agrees = eq
 
     def take(self, item: object) -> tuple[str, int] | None:
         """Take a record in; its key and the time of its event, None where it brings nothing new."""
@@ -143,22 +154,25 @@ class _Latest:
             return entry == ABSENT
         if len(rows) == 1:
             [(_, value)] = rows.values()
-            return value in (entry, OUT)
+            return value == OUT or self.agrees(value, entry)
         present = [value for _, value in rows.values() if isinstance(value, tuple)]
         if len(present) > 1:
             return False
         if present:
-            return present[0] == entry
+            return self.agrees(present[0], entry)
         return entry == ABSENT or any(value == OUT for _, value in rows.values())
 
 
-def compare_hourly(left: Pieces, right: Pieces, span: tuple[int, int]) -> list[Alarm]:
+def compare_hourly(
+    left: Pieces, right: Pieces, span: tuple[int, int], rules: Sequence[Switch] = AT_ALL
+) -> list[Alarm]:
     """Both sides read completely, at one and the same instant (kinder than any real one), each hour."""
     alarms: list[Alarm] = []
     was_unequal = False
     for at in range(span[0] + HOUR_US, span[1] + 1, HOUR_US):
         mine, theirs = _value_at(left, at), _value_at(right, at)
-        is_unequal = mine not in (OUT, theirs)
+        agrees = next(each for since, each in reversed(rules) if since <= at)
+        is_unequal = mine != OUT and not agrees(mine, theirs)
         if is_unequal and not was_unequal:
             alarms.append(Alarm(at, at, at + 1))
         elif is_unequal:

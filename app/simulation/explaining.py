@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.detector.model import Side, Transition
+from app.detector.model import SECOND, Side, Transition
 from app.detector.values import format_time
 from app.errors import Fatal
 from app.explain.gathering import told_stretches
@@ -11,7 +11,7 @@ from app.simulation.judging import FIELDS, NUMBER_OF, RULE, Verdicts
 from app.simulation.scenarios import Scenario
 from app.simulation.score import Score, score_key
 from app.simulation.truth import Pieces, left_pieces, right_pieces
-from app.simulation.world import Partition, build_case, live_partition
+from app.simulation.world import Partition, build_case, join_cases, live_partition
 
 _NAME_OF = {number: name for name, number in NUMBER_OF.items()}
 
@@ -28,8 +28,14 @@ def tell_story(seed: int, scenario: Scenario, key: str) -> Story:
 def _story(seed: int, scenario: Scenario, partition: Partition, key: str) -> Story:
     life, verdicts = partition.facts.life_of[key], partition.verdicts
     sides = left_pieces(life), right_pieces(life)
-    case = build_case(life, sides, scenario, partition)
-    wrong = score_key(Score(), case, verdicts)
+    cases = [build_case(life, sides, scenario, partition, term) for term in partition.terms]
+    wrong = [
+        what
+        for case, term in zip(cases, partition.terms, strict=True)
+        for what in score_key(Score(), case, term.verdicts)
+    ]
+    wrong += [what for name, what in partition.broken if name == key]
+    case = join_cases(cases, verdicts)
     manner, transitions = scenario.manner, _transitions(verdicts, key)
     unknown = [(start, min(until, partition.end)) for start, until in verdicts.pieces_of(key, Side.LEFT)]
     return Story(
@@ -45,8 +51,25 @@ def _story(seed: int, scenario: Scenario, partition: Partition, key: str) -> Sto
         unknown,
         verdicts.pieces_of(key, Side.RIGHT),
         transitions,
-        [*wrong, *(f"planted: {each.cause} at {format_time(each.at)}" for each in life.planted)],
+        [
+            *wrong,
+            *_versions(partition),
+            *(f"planted: {each.cause} at {format_time(each.at)}" for each in life.planted),
+        ],
     )
+
+
+def _versions(partition: Partition) -> list[str]:
+    """What each version of the rule says, where there are several; the right side is drawn by the first."""
+    found = []
+    for version, begins, _, _ in partition.terms[1:]:
+        rule, window = version.rule, version.rule.window
+        fields = [each.name + (f" within {each.absolute}" if each.absolute else "") for each in rule.fields]
+        found.append(
+            f"version {rule.version} judges from {format_time(begins)} on: lag {window.lag_us // SECOND} s, "
+            f"lead {window.lead_us // SECOND} s; {', '.join(fields)}"
+        )
+    return found
 
 
 def _shift(pieces: Pieces, by: int) -> Pieces:

@@ -24,7 +24,7 @@ def ledger_at(at: int) -> int:
 
 
 class Cause(StrEnum):
-    """Why a drift began: a closed list, each but the last planted on its own."""
+    """Why a drift began: a closed list."""
 
     MISSED_UPDATE = "missed update"
     LATE_UPDATE = "late update"
@@ -38,7 +38,7 @@ class Cause(StrEnum):
     DUPLICATE = "duplicate row"
     MOVED_ROW = "row under another key"
     OUT_OF_ORDER = "written out of order"
-    """Planted by nothing: on a hot key two writes of the row changed places."""
+    """Two writes of the row changed places: the older one landed on the newer one, and stays."""
 
 
 class Commit(NamedTuple):
@@ -79,9 +79,11 @@ class KeyLife:
 
     def cause_of(self, start: int) -> Cause:
         """The defect planted last before a violation began."""
-        cause = Cause.OUT_OF_ORDER
+        last = None
         for planted in self.planted:
             if planted.at > start:
                 break
-            cause = planted.cause
-        return cause
+            last = planted
+        if last is None:
+            raise ValueError(f"{self.key} is in violation from {start} on, and nothing went wrong before")
+        return last.cause

@@ -114,8 +114,10 @@ def close(verdicts: Verdicts, detector: Detector, log: UnverifiableLog) -> Verdi
     verdicts.counts = dict(detector.counts)
     verdicts.pieces = log.pieces | _unknown_ends(detector)
     _gather(verdicts)
+    window = detector.rule.window
+    reach = window.lead_us + window.skew_us, window.lag_us + window.skew_us
     for (key, side, start), until in verdicts.pieces.items():
-        before, after = (0, 0) if side is Side.LEFT else (LEAD + SKEW, LAG + SKEW)
+        before, after = (0, 0) if side is Side.LEFT else reach
         verdicts.unknown.setdefault(key, []).append((start - before, until + after))
     return verdicts
 

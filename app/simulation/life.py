@@ -89,7 +89,9 @@ class _Living:
                     break
             else:
                 self._change()
-        found = [KeyLife(self.key, self._commits(self.key, self.wishes), self.changes, self.planted)]
+        commits = self._commits(self.key, self.wishes)
+        self.planted.sort(key=lambda planted: planted.at)
+        found = [KeyLife(self.key, commits, self.changes, self.planted)]
         if self.elsewhere:
             other = f"{self.key}/moved"
             planted = [planted for planted in self.planted if planted.cause is Cause.MOVED_ROW]
@@ -246,6 +248,7 @@ class _Living:
             self._keep_row,
             self._get_stuck,
             self._duplicate,
+            self._overtake,
         )
         drifts[int(self.random() * len(drifts))]()
 
@@ -320,19 +323,36 @@ class _Living:
         self.now += self._pause(13, 300)
         self.wishes.append((self.now, self.row + 1, ABSENT, None))
 
+    def _overtake(self) -> None:
+        """Two changes soon after each other, written by two programs of which the one with the newer value is
+        the quicker one: what it wrote is overwritten by the older value."""
+        first = self._enter(self._next_line())
+        older = self.line
+        self.now = first + int(self.random() * 10 * SECOND)
+        second = self._enter(self._next_line())
+        quick = second + self._pause(0, 5)
+        self._write(quick + self._pause(1, 10), older)
+        self._write(quick, self.line)
+        self._write(second + LAG + self._pause(15, 300), self.line)
+
     # ---- commits
 
     def _commits(self, key: str, wishes: list[Wish]) -> list[Commit]:
-        """The wishes as commits in order of time: none that changes nothing, no two transactions at once."""
-        wishes.sort(key=lambda wish: wish[0])
+        """The wishes as commits in order of time: none that changes nothing, no two transactions at once. One
+        that lands on what was wished for later than it is a defect, planned or not."""
         commits: list[Commit] = []
         rows: dict[int, Value] = {}
+        latest: dict[int, int] = {}
         newest = START - 1
-        for at, row, after, linked in wishes:
+        for number, (at, row, after, linked) in sorted(enumerate(wishes), key=lambda wish: wish[1][0]):
+            is_overtaken = number < latest.get(row, -1)
+            latest[row] = max(number, latest.get(row, -1))
             before = rows.get(row, ABSENT)
             if after == before:
                 continue
             newest = max(at, newest + 1)
+            if is_overtaken:
+                self._plant(newest, Cause.OUT_OF_ORDER)
             started = newest
             if self.habits.open_for_us and linked is None:
                 started -= self._between(0, self.habits.open_for_us)

@@ -127,7 +127,14 @@ def _scenario(score: Score) -> dict[str, Any]:
         "declared_misses": score.declared_misses,
         "unverifiable_share": round(score.unverifiable_share, 6),
         "omniscient_share": round(score.omniscient_share, 6),
+        "noticed_share": round(score.noticed_share, 6),
+        "to_omniscient": _rounded(score.to_omniscient),
+        "to_noticed": _rounded(score.to_noticed),
     }
+
+
+def _rounded(ratio: tuple[float, float, float] | None) -> list[float] | None:
+    return None if ratio is None else [round(each, 3) for each in ratio]
 
 
 def _second(value: float | None) -> float | None:

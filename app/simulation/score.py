@@ -12,6 +12,7 @@ from app.simulation.baselines import Alarm
 from app.simulation.histories import Cause, KeyLife
 from app.simulation.judging import NUMBER_OF, Stretch, Verdicts
 from app.simulation.life import MIN, SKEW
+from app.simulation.statistics import ratio_bounds
 from app.simulation.truth import Intervals, join, meet, minus
 
 SURELY_FOUND_US = 4 * SKEW + MIN
@@ -68,12 +69,15 @@ class Tally:
 @dataclass(slots=True)
 class Score:
     """Sums over worlds. `own` is the detector's; `declared_misses` of its misses lie in declared stretches,
-    the rest are undeclared. Times are key-microseconds."""
+    the rest are undeclared. Times are key-microseconds: `omniscient_us` and `noticed_us` are what others
+    would declare who knew of each lost record, or of each notice of a loss. `partitions`: (unverifiable,
+    omniscient, noticed) of each."""
 
     worlds: int = 0
     key_us: int = 0
     unverifiable_us: int = 0
     omniscient_us: int = 0
+    noticed_us: int = 0
     declared_misses: int = 0
     short: int = 0
     short_found: int = 0
@@ -85,6 +89,7 @@ class Score:
     counts: dict[str, int] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     seeds: list[int] = field(default_factory=list)
+    partitions: list[tuple[int, int, int]] = field(default_factory=list)
 
     @property
     def true_drifts(self) -> int:
@@ -102,6 +107,21 @@ class Score:
     def omniscient_share(self) -> float:
         return self.omniscient_us / self.key_us if self.key_us else 0.0
 
+    @property
+    def noticed_share(self) -> float:
+        return self.noticed_us / self.key_us if self.key_us else 0.0
+
+    @property
+    def to_omniscient(self) -> tuple[float, float, float] | None:
+        """What is declared, as a multiple of what somebody would declare who knew of each lost record, with
+        its 95 % bounds."""
+        return ratio_bounds([(declared, known) for declared, known, _ in self.partitions])
+
+    @property
+    def to_noticed(self) -> tuple[float, float, float] | None:
+        """The same, of what somebody would declare who knew what the notices of losses say."""
+        return ratio_bounds([(declared, noticed) for declared, _, noticed in self.partitions])
+
     def add(self, other: Score) -> None:
         """Take the sums of other worlds in."""
         for name in (
@@ -109,6 +129,7 @@ class Score:
             "key_us",
             "unverifiable_us",
             "omniscient_us",
+            "noticed_us",
             "declared_misses",
             "short",
             "short_found",
@@ -127,6 +148,7 @@ class Score:
             self.counts[name] = self.counts.get(name, 0) + count
         self.failures += other.failures[: MOST_EXAMPLES - len(self.failures)]
         self.seeds += other.seeds
+        self.partitions += other.partitions
 
 
 def find_drifts(life: KeyLife, violations: dict[int, Intervals], shift: int) -> tuple[list[Drift], Intervals]:

@@ -20,6 +20,21 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     return (0.0 if right == 0 else low), (1.0 if right == total else high)
 
 
+def ratio_bounds(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float] | None:
+    """The sum of the first over the sum of the second numbers, with 95 % bounds from how the pairs, which are
+    independent, scatter around it (the linearised ratio estimator, W. G. Cochran 1977, 6.3); None where the
+    second numbers are all nought."""
+    below = sum(second for _, second in pairs)
+    if not below:
+        return None
+    ratio, count = sum(first for first, _ in pairs) / below, len(pairs)
+    if count == 1:
+        return ratio, 0.0, math.inf
+    squares = sum((first - ratio * second) ** 2 for first, second in pairs)
+    reach = _Z95 * math.sqrt(squares * count / (count - 1)) / below
+    return ratio, max(ratio - reach, 0.0), ratio + reach
+
+
 def percentile(values: Sequence[float], percent: float) -> float | None:
     """The nearest-rank percentile; None of nothing."""
     if not values:

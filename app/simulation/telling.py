@@ -5,7 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from app.detector.model import ABSENT, SECOND, EntryEvent, EntryRead, Gap, Input, Mark, RowChange, Side
+from app.detector.model import (
+    ABSENT,
+    SECOND,
+    Activation,
+    EntryEvent,
+    EntryRead,
+    Gap,
+    Input,
+    Mark,
+    RowChange,
+    Side,
+)
 from app.simulation.histories import FIRST_LEDGER, LEDGER_US, START, Commit, KeyLife, close_of
 from app.simulation.manner import RULE_ID, Delay, Facts, Manner, Told, plan_stalls
 from app.simulation.sweeping import tell_sweep
@@ -13,15 +24,18 @@ from app.simulation.sweeping import tell_sweep
 MARK_US = SECOND
 _SWEEP_AFTER_LOSS_S = (15, 40)
 _SWEEP_LASTS_US = 40 * SECOND
+_SWEEPER_RESTARTS_AFTER_US = 10 * SECOND
 
 
 class Telling:
     """What arrives of a partition, in order of arrival: `told`. `lost`: what never arrives, by side, as (key,
-    time); `losses`: when a loss of any kind could be known, which is what `sweeps` answer."""
+    time); `notices`: [from, until) of a side of which it is told that something was lost, not of which key;
+    `losses`: when a loss of any kind could be known, which is what `sweeps` answer."""
 
     def __init__(self, r: random.Random, facts: Facts, manner: Manner) -> None:
         self.r, self.facts, self.manner = r, facts, manner
         self.lost: dict[Side, list[tuple[str, int]]] = {Side.LEFT: [], Side.RIGHT: []}
+        self.notices: list[tuple[Side, int, int]] = []
         self.losses: list[int] = []
         self.begins = START + (manner.streams_from_s or 0) * SECOND
         left = plan_stalls(r, manner.left_stalls, facts.seconds)
@@ -29,6 +43,8 @@ class Telling:
         told = self._arrive(self._left(), Delay(r, manner.left_delay_s, left))
         told = self._replay(told)
         told += self._arrive(self._right(), Delay(r, manner.right_delay_s, right))
+        self.read_by: list[tuple[int, int]] = []
+        told += self._change_rule()
         self.sweeps = self._plan_sweeps()
         for at in self.sweeps:
             told += tell_sweep(r, facts, manner, at)
@@ -92,6 +108,7 @@ class Telling:
                 epochs.pop(0)
                 epoch += 1
                 self.losses.append(mark_at)
+                self.notices.append((Side.LEFT, watermark + 1 - offset, mark_at))
                 yield mark_at, Gap(Side.LEFT, None, watermark + 1, mark_at + offset, "slot")
             watermark = mark_at - 1 + offset
             yield mark_at, Mark(Side.LEFT, None, watermark, f"epoch-{epoch}" if manner.epochs else None)
@@ -108,6 +125,7 @@ class Telling:
         """A jump of offsets: what stands after it tells that something stood before it."""
         if self.manner.losses_are_told:
             self.losses.append(at)
+            self.notices.append((Side.LEFT, watermark + 1 - self.manner.left_offset_us, at))
             until = at + self.manner.left_offset_us
             yield at, Gap(Side.LEFT, None, watermark + 1, until, "offsets")
 
@@ -130,7 +148,7 @@ class Telling:
                 start, until = gaps.pop(0)
                 self._lose_page(events, first, until)
                 at = close_of(until) + r.randrange(1, 20) * SECOND
-                self.losses.append(at)
+                self._note_lost_ledgers(at, first, until)
                 yield at, Gap(Side.RIGHT, None, None, None, "retention", start, until)
                 first = until + 1
                 continue
@@ -142,7 +160,7 @@ class Telling:
             if manner.right_loss and first > FIRST_LEDGER + 10 and r.random() < manner.right_loss:
                 self._lose_page(events, first, until)
                 if manner.losses_are_told:
-                    self.losses.append(at)
+                    self._note_lost_ledgers(at, first, until)
                     first = until + 1
                     continue
             else:
@@ -188,6 +206,11 @@ class Telling:
         for ledger in range(first, until + 1):
             self.lost[Side.RIGHT] += [(key, close_of(ledger)) for key in events.get(ledger, ())]
 
+    def _note_lost_ledgers(self, at: int, first: int, until: int) -> None:
+        """The marks around them say when they closed."""
+        self.losses.append(at)
+        self.notices.append((Side.RIGHT, close_of(first - 1) + 1, close_of(until) + 1))
+
     def _page(self, events: dict[int, list[str]], span: tuple[int, int], read: int) -> Iterator[Input]:
         """The events of some ledgers, then a read of every entry that they name."""
         offset = self.manner.right_offset_us
@@ -203,6 +226,26 @@ class Telling:
                 modified = ledger
             at = close_of(modified) + offset
             yield EntryRead(RULE_ID, key, value, modified, at, read, close_of(read) + offset, event_id)
+
+    # ---- versions of the rule
+
+    def _change_rule(self) -> Iterator[Told]:
+        """Activations, written ten seconds to a minute ahead of their time; one in three arrives late,
+        perhaps when that has been judged. A sweep is asked for when one arrives."""
+        count, seconds = self.manner.rule_changes, self.facts.seconds
+        for number in range(count):
+            second = (2 * number + 1) * seconds // (2 * count) + self.r.randrange(0, seconds // 12)
+            version, written = number + 2, START + second * SECOND
+            effective = written + self.r.randrange(10 * SECOND, 60 * SECOND)
+            late = self.r.randrange(20, 120) if self.r.random() < 1 / 3 else 1
+            arrival = written + late * SECOND
+            self.losses.append(arrival)
+            self.read_by.append((written + _SWEEPER_RESTARTS_AFTER_US, version))
+            yield Told(arrival, Activation(RULE_ID, version, f"digest of {version}", effective, str(version)))
+
+    def version_read_at(self, at: int) -> int:
+        """Of which version of the rule the sweeper had the file."""
+        return max((version for since, version in self.read_by if since <= at), default=1)
 
     # ---- sweeps
 

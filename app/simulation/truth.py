@@ -6,7 +6,7 @@ as early as `lead`, covers it: in [c - lead, d + lag). What is left over, field 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from app.simulation.histories import KeyLife, close_of
@@ -21,11 +21,13 @@ Intervals = list[tuple[int, int]]
 
 
 class Bounds(NamedTuple):
-    """How late and how early the left may be, in µs, and where the world ends."""
+    """How late and how early the left may be, in µs, and where the world ends. `tolerances`: the fields that
+    are compared, each with the most by which its sides may differ; None: all, and not at all."""
 
     lag: int
     lead: int
     until: int
+    tolerances: Mapping[int, int] | None = None
 
 
 def left_pieces(life: KeyLife) -> Pieces:
@@ -84,17 +86,25 @@ def find_violations(left: Pieces, right: Pieces, bounds: Bounds) -> dict[int, In
             near.append((start, other))
             spans.append(span)
         if not is_covered:
-            _violate(found, (begin, end), value, (near, spans))
+            _violate(found, ((begin, end), value), (near, spans), bounds.tolerances)
     return found
 
 
 def _violate(
-    found: dict[int, Intervals], piece: tuple[int, int], value: object, near: tuple[Pieces, Intervals]
+    found: dict[int, Intervals],
+    left: tuple[tuple[int, int], object],
+    near: tuple[Pieces, Intervals],
+    tolerances: Mapping[int, int] | None,
 ) -> None:
-    fields = range(EXISTENCE, len(value)) if isinstance(value, tuple) else (EXISTENCE,)
+    piece, value = left
+    if tolerances is None:
+        tolerances = dict.fromkeys(range(len(value) if isinstance(value, tuple) else 0), 0)
+    fields = (EXISTENCE, *tolerances) if isinstance(value, tuple) else (EXISTENCE,)
     for number in fields:
         covers = [
-            span for (_, other), span in zip(*near, strict=True) if _are_field_equal(number, value, other)
+            span
+            for (_, other), span in zip(*near, strict=True)
+            if _are_field_equal(number, value, other, tolerances.get(number, 0))
         ]
         bad = minus([piece], covers)
         if bad:
@@ -106,12 +116,15 @@ def _violate(
                     mine.append((start, until))
 
 
-def _are_field_equal(number: int, left: object, right: object) -> bool:
+def _are_field_equal(number: int, left: object, right: object, tolerance: int) -> bool:
     if right == "out":
         return True
     if number == EXISTENCE:
         return left != "duplicate" and isinstance(left, tuple) == isinstance(right, tuple)
-    return not isinstance(right, tuple) or (isinstance(left, tuple) and left[number] == right[number])
+    if not isinstance(right, tuple) or not isinstance(left, tuple):
+        return not isinstance(right, tuple)
+    mine, theirs = left[number], right[number]
+    return bool(mine == theirs or (tolerance and abs(mine - theirs) <= tolerance))
 
 
 # ---- intervals

@@ -245,11 +245,9 @@ class DriftPartition:
             rights |= changed_rights
         states = {slot: held.detector.partition_state() for slot, held in self.rules.items()}
         filled = self._continuity.find_filled({Side.LEFT: lefts, Side.RIGHT: rights})
-        own: Rows = {
-            partition_key(self.partition): encode_partition(states, self._continuity.offsets, filled)
-        }
-        outcome.stages = [{EPISODES: records}, {LEFT: lefts, RIGHT: rights}, {EPISODES: own}]
-        outcome.stages += self.versions.take_rows()
+        own, gone = self.versions.take_rows()
+        own[partition_key(self.partition)] = encode_partition(states, self._continuity.offsets, filled)
+        outcome.stages = [{EPISODES: records}, {LEFT: lefts, RIGHT: rights}, {EPISODES: own}, *gone]
 
     def tick(self) -> Outcome:
         """Which sides are silent, and the status of every rule."""

@@ -61,6 +61,7 @@ class RuleVersions:
         self.feeds: list[Feed] = [Feed(plan.codecs, {})]
         self._standing: dict[str, Standing] = {}
         self._ended: list[str] = []
+        self._taking_over: list[str] = []
         self._has_changed = False
         self._restore()
 
@@ -101,6 +102,7 @@ class RuleVersions:
             feed = Feed(codecs, {})
             self.feeds.append(feed)
         held = RulePartition(self.plan, loaded, self.parts, standing.slot, standing.begins_at)
+        held.detector.is_held_back = bool(self.of(standing.rule))
         if standing.ends_at is not None:
             held.detector.ends_at = standing.ends_at
         feed.rules[standing.rule] = held
@@ -115,7 +117,7 @@ class RuleVersions:
     # ---- what is asked
 
     def of(self, rule_id: str) -> list[RulePartition]:
-        """The versions of a rule, the one in force first."""
+        """The versions of a rule, the one in force first; the next one judges nothing before that is over."""
         return [held for held in self.held.values() if held.rule.id == rule_id]
 
     def in_force(self) -> Iterator[RulePartition]:
@@ -162,13 +164,19 @@ class RuleVersions:
 
     @property
     def are_ending(self) -> bool:
-        """Has a version judged everything, and not told the end of all its episodes yet?"""
-        return any(held.detector.is_over for held in self.held.values())
+        """Has a version judged everything, and not told the end of all its episodes yet, or has the next one
+        not taken over?"""
+        return bool(self._taking_over) or any(held.detector.is_over for held in self.held.values())
 
     def finish(self) -> list[Effect]:
         """What is to be told of the versions that have judged everything, a few thousand episodes at once;
-        the next ones are in force when that is done."""
+        the next ones are in force when that is done. They tell nothing before the step after: if this one is
+        repeated, no episode of theirs is ended by it."""
         effects: list[Effect] = []
+        for rule_id in self._taking_over:
+            for following in self.of(rule_id)[:1]:
+                effects += following.detector.take_over()
+        self._taking_over.clear()
         for slot, held in list(self.held.items()):
             if not held.detector.is_over:
                 continue
@@ -177,6 +185,7 @@ class RuleVersions:
             if len(keys) > _ENDED_AT_ONCE:
                 continue
             del self.held[slot], self._standing[slot]
+            self._taking_over.append(held.rule.id)
             for feed in self.feeds:
                 feed.rules = {rule: each for rule, each in feed.rules.items() if each is not held}
             self.feeds = [self.feeds[0], *(feed for feed in self.feeds[1:] if feed.rules)]
@@ -187,10 +196,12 @@ class RuleVersions:
 
     # ---- rows
 
-    def take_rows(self) -> list[dict[str, Rows]]:
-        """Stages of rows: those of versions that have ended go, a few thousand at once; then which versions
-        there are, where that changed."""
+    def take_rows(self) -> tuple[Rows, list[dict[str, Rows]]]:
+        """(which versions there are, where that changed; stages of rows): the first is written before the
+        partition's record, so that no version is recovered without its state; afterwards the rows of those
+        that have ended go, a few thousand at once."""
         stages: list[dict[str, Rows]] = []
+        record: Rows = {}
         if self._ended:
             gone = self._rows_of(self._ended[0])
             if any(gone.values()):
@@ -201,8 +212,8 @@ class RuleVersions:
         if self._has_changed:
             self._has_changed = False
             stored = msgspec.msgpack.encode([list(self._standing.values()), self._ended])
-            stages.append({EPISODES: {versions_key(self.partition): stored}})
-        return stages
+            record[versions_key(self.partition)] = stored
+        return record, stages
 
     def _rows_of(self, slot: str) -> dict[str, Rows]:
         prefix, found = f"{slot}|".encode(), dict[str, Rows]()

@@ -28,7 +28,7 @@ SUITES = (
     ("tests/simulation/test_simulate_worlds.py", "tests/properties/test_detector_laws.py"),
     ("tests/simulation/test_invariants.py",),
 )
-TIMEOUT_S = 900
+TIMEOUT_S = 300
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,

@@ -16,7 +16,7 @@ from app.simulation import runs
 from app.simulation.runs import plan_worlds, run_worlds, summarize
 from app.simulation.scenarios import SCENARIOS, Scenario, Size, find_scenario
 from app.simulation.score import Failure
-from app.simulation.statistics import percentile, wilson
+from app.simulation.statistics import percentile, ratio_bounds, wilson
 from app.simulation.world import live_partition
 
 TINY = tuple(
@@ -123,5 +123,10 @@ def test_bounds_and_percentiles() -> None:
     assert (round(low, 5), high) == (0.99617, 1.0)
     low, high = wilson(81, 263)
     assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+    assert ratio_bounds([(1.0, 0.0)]) is None
+    assert ratio_bounds([(3.0, 2.0)]) == (1.5, 0.0, float("inf"))
+    assert ratio_bounds([(3.0, 2.0), (6.0, 4.0)]) == (1.5, 1.5, 1.5)
+    ratio, low, high = ratio_bounds([(1.0, 1.0), (3.0, 1.0), (2.0, 1.0)]) or (0.0, 0.0, 0.0)
+    assert (ratio, round(low, 4), round(high, 4)) == (2.0, 0.8684, 3.1316)
     assert percentile([], 50) is None
     assert [percentile([4.0, 1.0, 3.0, 2.0], share) for share in (25, 50, 99)] == [1.0, 2.0, 4.0]

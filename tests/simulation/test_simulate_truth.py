@@ -105,7 +105,27 @@ def test_every_planted_defect_is_a_violation_of_its_cause() -> None:
         for planted in life.planted:
             reached = planted.at < START + 7000 * SECOND
             assert not reached or any(planted.at <= at < planted.at + 600 * SECOND for at in starts)
-    assert seen == set(Cause) - {Cause.OUT_OF_ORDER}
+    assert seen == set(Cause)
+
+
+def test_a_write_that_lands_on_a_newer_one_is_a_defect_though_nobody_planned_it() -> None:
+    """On hot keys: the next thing happens before the row has followed the last one."""
+    habits = Habits(drift=0.0, hot=1.0)
+    drifts = 0
+    for life in build_lives(random.Random(3), habits, 6, 3600):
+        assert {planted.cause for planted in life.planted} == {Cause.OUT_OF_ORDER}
+        found = find_violations(left_pieces(life), right_pieces(life), Bounds(LAG, LEAD, FOREVER))
+        starts = [start for mine in found.values() for start, _ in mine]
+        drifts += len(starts)
+        assert {life.cause_of(start) for start in starts} <= {Cause.OUT_OF_ORDER}
+    assert drifts > 0
+
+
+def test_a_violation_without_a_cause_is_an_error_of_the_world() -> None:
+    [life] = build_lives(random.Random(3), Habits(drift=0.0), 1, 600)
+
+    with pytest.raises(ValueError, match="nothing went wrong before"):
+        life.cause_of(START)
 
 
 def test_minus_leaves_what_lies_in_none() -> None:

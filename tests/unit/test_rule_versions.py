@@ -23,7 +23,7 @@ from app.stream.work import Batch, Outcome, Part
 from connectors.kafka.observations import encode_activation
 from schemas import topics
 from tests.support.credit_stream import ENVIRONMENT, CreditStream, Told
-from tests.support.one_partition import Arrived, make_partition
+from tests.support.one_partition import NOW_US, Arrived, FrozenClock, make_partition
 
 FILE = RULES_FOLDER / "credit.yaml"
 START_US = 1_790_000_000_000_000
@@ -52,6 +52,7 @@ class Run:
         self.parts: dict[str, Part] = {table: {} for table in TABLES}
         self.events: dict[str, dict[str, Any]] = {}
         self.asked: list[dict[str, Any]] = []
+        self.kept: dict[bytes, bytes | None] = {}
         self.offsets: dict[str, int] = {}
         self.steps_more = 0
         self.partition = make_partition(rules, self.parts)
@@ -80,6 +81,8 @@ class Run:
                 ce_id = dict(message.headers)["ce_id"].decode()
                 time = dict(message.headers)["ce_time"].decode()
                 assert self.events.setdefault(ce_id, value | {"at": time}) == value | {"at": time}
+            elif message.topic == topics.EPISODES:
+                self.kept[message.key or b""] = message.value
             elif message.topic == topics.REQUESTS:
                 self.asked.append(orjson.loads(message.value or b""))
         for stage in outcome.stages:
@@ -92,6 +95,14 @@ class Run:
         if outcome.more is not None:
             self.steps_more += 1
             self.keep(outcome.more())
+
+    def episodes(self) -> dict[str, str]:
+        """The open ones that the compacted topic of episodes holds, by key."""
+        return {
+            value["key"]: value["episode"]
+            for value in map(orjson.loads, filter(None, self.kept.values()))
+            if value["transition"] != "resolved"
+        }
 
     def of(self, version: int) -> list[dict[str, Any]]:
         return [event for event in self.events.values() if event["rule_version"] == version]
@@ -140,7 +151,7 @@ def test_many_open_episodes_end_in_several_steps_and_the_same(monkeypatch: pytes
         runs.append(run)
 
     assert runs[0].events == runs[1].events
-    assert (runs[0].steps_more, runs[1].steps_more > 1) == (0, True)
+    assert (runs[0].steps_more, runs[1].steps_more > 2) == (1, True), "the new one begins in its own"
 
 
 def test_nothing_of_the_old_version_is_kept() -> None:
@@ -266,7 +277,11 @@ def test_a_retired_rule_resolves_what_is_open_and_may_be_left_out() -> None:
     assert list(run.partition.rules) == ["another"]
 
 
-def test_suspects_of_the_old_version_are_left_to_the_new_one() -> None:
+@pytest.mark.parametrize("restarts", [False, True])
+def test_suspects_of_the_old_version_are_told_before_the_new_one_judges(
+    monkeypatch: pytest.MonkeyPatch, restarts: bool
+) -> None:
+    """What began shortly before `effective` would be told by nobody."""
     first, second = rule(1, confirm="{timeout: 10s}"), rule(2, confirm="off")
     before, after = split(stream())
     run = Run([first])
@@ -274,9 +289,41 @@ def test_suspects_of_the_old_version_are_left_to_the_new_one() -> None:
     assert run.partition.rules["credit-line"].detector.suspects.waiting
     run.activate(activation(second))
     run.tell(after)
+    assert run.events == {}
 
-    assert run.of(1) == []
-    assert run.of(2)
+    if restarts:
+        run.restart()
+    for passed_s in (0, 11, 12):
+        monkeypatch.setattr(FrozenClock, "now_us", lambda _, at=NOW_US + passed_s * 1_000_000: at)
+        run.keep(run.partition.tick())
+
+    versions_told = [event["rule_version"] for event in run.events.values()]
+    assert versions_told == sorted(versions_told)
+    assert set(versions_told) == {1, 2}
+    opened, resolved = (
+        {event["episode"] for event in run.of(1) if event["transition"] == kind}
+        for kind in ("opened", "resolved")
+    )
+    assert opened == resolved
+    assert [held.rule.version for held in run.partition.versions.of("credit-line")] == [2]
+
+
+def test_the_new_version_opens_nothing_before_the_old_one_has_ended() -> None:
+    """The topic of episodes keeps one record a key: the old version's tombstone must not hide an episode that
+    is open."""
+    first, second = rule(1), rule(2, "window.lead=0s")
+    run = Run([first])
+    run.activate(activation(second))
+    run.tell(stream())
+
+    ended = [number for number, event in enumerate(run.events.values()) if event["rule_version"] == 1]
+    begun = [number for number, event in enumerate(run.events.values()) if event["rule_version"] == 2]
+    assert max(ended) < min(begun)
+    still_open = {event["key"]: event["episode"] for event in run.events.values()}
+    for event in run.events.values():
+        if event["transition"] == "resolved" and still_open.get(event["key"]) == event["episode"]:
+            del still_open[event["key"]]
+    assert run.episodes() == still_open
 
 
 def test_a_document_is_the_rule_again() -> None:

@@ -362,6 +362,15 @@ def test_the_log_says_of_what_is_unknown_still_that_it_has_no_end() -> None:
     story.detector.finish_log()
 
 
+def test_another_log_takes_over_from_the_one_before() -> None:
+    story, log = Story(from_empty=False), UnverifiableLog()
+    story.row(101, (1, "a"))
+    story.detector.keep_log(log)
+    story.until(120)
+    assert story.log.pieces == {}
+    assert log.pieces.keys() == {(KEY, Side.LEFT, -INFINITY), (KEY, Side.RIGHT, -INFINITY)}
+
+
 def test_a_piece_that_begins_after_what_is_judged_is_not_in_the_log() -> None:
     log = UnverifiableLog()
     story = agreed(Story())

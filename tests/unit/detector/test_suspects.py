@@ -325,6 +325,37 @@ def test_a_version_that_ends_resolves_what_is_open_and_forgets_what_was() -> Non
     assert [type(effect).__name__ for effect in effects] == ["Transition", "EpisodeForgotten"]
 
 
+def test_a_version_is_not_over_while_a_stretch_of_its_time_waits_to_be_confirmed() -> None:
+    story = suspected()
+    story.detector.ends_at = us(250)
+    story.until(300)
+    assert story.detector.verified_through == us(250) - 1
+    assert not story.detector.is_over
+
+    for at in (1000, 1010, 1011):
+        story.tick(at)
+    assert story.lines == ["opened 03:52 limit"]
+    assert story.detector.is_over
+
+
+def test_a_version_judges_nothing_before_the_one_before_it_is_over() -> None:
+    story = agreed(Story(confirmed="off"), OLD)
+    story.detector.is_held_back = True
+    held_at = story.detector.verified_through
+    story.entry(40, NEW)
+    story.until(300)
+    assert (story.lines, story.detector.verified_through) == ([], held_at)
+    again = Detector(rule_of(), from_empty=True)
+    again.restore_partition(story.detector.partition_state())  # type: ignore[arg-type]
+    assert again.verified_through == held_at
+
+    story.take(story.detector.take_over())
+    assert story.lines == ["opened 03:52 limit"]
+    assert story.detector.verified_through == us(300) - 1
+    story.until(310)
+    assert story.detector.verified_through == us(310) - 1
+
+
 def test_a_panel_takes_no_notice_of_an_activation() -> None:
     story = agreed(Story(confirmed="off"), OLD)
     panel = Panel([story.detector])
