@@ -364,13 +364,15 @@ class Incident(NamedTuple):
 class Confirm(NamedTuple):
     """Both sides of a key are to be read live before its episode is told: rows after `not_before_us`, the
     entry at `not_before_ledger` or later, absences too. Answered by `RowAsOf` (one without a row ends them)
-    and `EntryAsOf`."""
+    and `EntryAsOf`; what the entry was before, back to `history_from_us`, comes before it where the chain
+    tells, oldest first."""
 
     rule: str
     key: str
     episode: str
     not_before_us: int
     not_before_ledger: int
+    history_from_us: int = INFINITY
 
 
 class Blind(NamedTuple):

@@ -145,9 +145,13 @@ def find_unsettled(right: RightState) -> int:
     return first
 
 
-def settle_read(right: RightState, read: EntryAsOf, count: Count) -> Settled:
+def settle_read(right: RightState, read: EntryAsOf, count: Count, before: EntryAsOf | None = None) -> Settled:
     """Compare what an entry was from its modification to `read_ledger` with what is held: whether that proves
-    lost input. Never moves the position."""
+    lost input. Never moves the position.
+
+    `before`: the statement that was settled just before, about an earlier ledger: what is held was certain
+    that long, and where the read value began in the ledger after it, nothing in between is unknown.
+    """
     versions = right.versions
     i = len(versions) - 1
     while i >= 0 and (versions[i].position > read.read_ledger or versions[i].at > read.read_at):
@@ -172,7 +176,7 @@ def settle_read(right: RightState, read: EntryAsOf, count: Count) -> Settled:
             return CONFIRMED
         i = silent
     is_lost = versions[i].value != UNKNOWN
-    _begin(right, read, i)
+    _begin(right, read, i, -INFINITY if before is None else before.read_at)
     count("as_of_repaired" if is_lost else "as_of_learned")
     return Settled(is_lost, is_conclusive=True)
 
@@ -194,18 +198,19 @@ def _find_silent(right: RightState, read: EntryAsOf) -> int | None:
     return None if read.modified_at is not None and following.at <= read.modified_at else i
 
 
-def _begin(right: RightState, read: EntryAsOf, i: int) -> None:
+def _begin(right: RightState, read: EntryAsOf, i: int, seen: int = -INFINITY) -> None:
     """The read value begins inside piece `i`: when it was modified, where that is known, else when it was
-    read. What the piece was between the last certain moment and then is unknown."""
+    read. What the piece was between the last certain moment (`seen`, where nothing newer is known) and then
+    is unknown."""
     versions = right.versions
     held = versions[i]
     is_newest = i == len(versions) - 1
     until = INFINITY if is_newest else versions[i + 1].at
     at = max(read.read_at if read.modified_at is None else read.modified_at, held.at)
     pieces: list[Version] = []
-    certain = held.at
-    if held.value != UNKNOWN and is_newest and held.at <= right.certain < min(at, read.read_at):
-        certain = right.certain + 1
+    certain, seen = held.at, max(seen, right.certain) if is_newest else seen
+    if held.value != UNKNOWN and held.at <= seen < min(at, read.read_at):
+        certain = seen + 1
         pieces.append(held)
     if certain < at:
         trace = held.trace if held.value == UNKNOWN else None

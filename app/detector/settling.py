@@ -27,10 +27,13 @@ class Settler:
                 keys.changed.left.add(key)
                 effects += self._note_row(key, state, row, self._compare_row(left, row))
         if right is not None:
+            before: EntryAsOf | None = None
             for entry in [read for read in right.waiting if read.read_at <= keys.right.at]:
                 right.waiting.remove(entry)
                 keys.changed.right.add(key)
-                effects += self._note_entry(key, state, entry, self._compare_entry(right, entry))
+                settled = self._compare_entry(right, entry, before)
+                effects += self._note_entry(key, state, entry, settled)
+                before = entry if settled.is_conclusive else None
         return effects
 
     def _compare_row(self, left: LeftState, read: RowAsOf) -> Settled:
@@ -39,11 +42,11 @@ class Settler:
             return left_side.INCONCLUSIVE
         return left_side.settle_read(left, read, self.keys.left, self.keys.count)
 
-    def _compare_entry(self, right: RightState, read: EntryAsOf) -> Settled:
+    def _compare_entry(self, right: RightState, read: EntryAsOf, before: EntryAsOf | None) -> Settled:
         if self.keys.right.has_lost(read.read_at):
             self.keys.count("as_of_inconclusive")
             return left_side.INCONCLUSIVE
-        return right_side.settle_read(right, read, self.keys.count)
+        return right_side.settle_read(right, read, self.keys.count, before)
 
     def _note_row(self, key: str, state: KeyState, read: RowAsOf, settled: Settled) -> list[Effect]:
         if state.suspect is not None:

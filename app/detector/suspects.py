@@ -71,7 +71,9 @@ class Suspects:
 
     def ask(self, key: str, suspect: Suspect, episode: str) -> Confirm:
         """The question."""
-        return Confirm(self.rule.id, key, episode, *suspect.not_before)
+        window = self.rule.window
+        history_from = suspect.since - window.lag_us - window.skew_us
+        return Confirm(self.rule.id, key, episode, *suspect.not_before, history_from)
 
     def restore(self, key: str) -> None:
         """Wait for a key again after recovery."""

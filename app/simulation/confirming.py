@@ -11,7 +11,7 @@ from app.detector.suspects import LIVE
 from app.detector.unverifiable import UnverifiableLog
 from app.simulation.judging import RULE, Verdicts, close, note, take
 from app.simulation.manner import Facts, Manner, Told
-from app.simulation.sweeping import read_both
+from app.simulation.sweeping import read_both, walk_back
 
 ASKED_AFTER_US: Final = SECOND // 2
 
@@ -45,5 +45,6 @@ class Confirming:
             for effect in effects:
                 if isinstance(effect, Confirm):
                     at = told.arrival + ASKED_AFTER_US
-                    self.answers += read_both(self.r, self.facts, self.manner, effect.key, at)
+                    answers = read_both(self.r, self.facts, self.manner, effect.key, at)
+                    self.answers += walk_back(self.facts, self.manner, effect.history_from_us, answers)
                     self.answers.sort(key=lambda answer: answer.arrival)

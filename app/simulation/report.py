@@ -33,7 +33,7 @@ _LOSSES_NOTE = (
     "until then it can raise a false alarm or hide a drift. Confirmed: both sides of a key are read live",
     "before an episode is told. Losses end five minutes before the last sweep: what is lost after it nothing",
     "can show. An entry change without event is no lost record but a contract that tells nothing;",
-    "one that is overwritten before anybody reads it leaves no trace.",
+    "one that is overwritten before anybody reads it stands in the ledgers only.",
     "",
     "`each record`: what somebody would declare who knew of each lost record: from the lost change to the",
     "next one of its key that was told, or the next sweep. `each notice`: who knew each stretch in which",

@@ -128,7 +128,7 @@ HEALING: Final[tuple[Scenario, ...]] = tuple(
 """Loss that continuity cannot prove: run apart, where it is asked for; without and with confirming."""
 
 NOT_COVERED: Final = (
-    "an entry that changes twice without a record of the first change: its trace is nowhere (see the losses)",
+    "a change of an entry without any record that makes nobody suspicious: no live read asks for it",
     "sampled sides, sums and invariants (kinds of rule that the detector has not yet)",
 )
 

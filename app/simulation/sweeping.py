@@ -11,6 +11,8 @@ from app.simulation.manner import RULE_ID, Facts, Manner, Told
 
 PAGE_KEYS = 50
 LONGEST_TRANSACTION_US = 30 * SECOND
+MOST_STEPS = 8
+"""So many changes of an entry are looked back through."""
 
 
 def tell_sweep(r: random.Random, facts: Facts, manner: Manner, start: int) -> list[Told]:
@@ -67,6 +69,29 @@ def read_both(r: random.Random, facts: Facts, manner: Manner, key: str, at: int)
     reads.append(RowAsOf(RULE_ID, key, None, ABSENT, snapshot, stamp, seen))
     entry = _read_entry(r, facts, manner, (key, ledger_at(at)))
     return [*(Told(arrival, read) for read in reads), Told(arrival, entry)]
+
+
+def walk_back(facts: Facts, manner: Manner, history_from: int, answers: list[Told]) -> list[Told]:
+    """The answers of `read_both` with the before-images of the entry's changes, oldest first, before the
+    entry itself: the ledger of its last modification says what it was before, and since when. One that is
+    gone does not tell when it was removed."""
+    *rows, last = answers
+    entry = last.input
+    if not isinstance(entry, EntryAsOf):
+        return answers
+    past: list[Told] = []
+    modified, offset = entry.modified_ledger, manner.right_offset_us
+    for _ in range(MOST_STEPS):
+        closed = close_of(modified) + offset
+        if modified < 0 or closed <= history_from:
+            break
+        value, since = facts.entry_at(entry.key, modified - 1)
+        since = since if value != ABSENT else -1
+        since_at = None if since < 0 else close_of(since) + offset
+        read = EntryAsOf(RULE_ID, entry.key, value, since, since_at, modified - 1, closed - 1)
+        past.append(Told(last.arrival, read))
+        modified = since
+    return [*rows, *reversed(past), last]
 
 
 def take_snapshot(facts: Facts, at: int) -> Snapshot:

@@ -143,6 +143,7 @@ def ask_confirm(names: TopicNames, confirm: Confirm) -> Message:
             "at": _time(confirm.not_before_us),
             "ledger": max(confirm.not_before_ledger, 0),
         },
+        "history_from": _time(confirm.history_from_us),
     }
     key = confirm.key.encode("utf-8", "surrogatepass")
     return Message(names.of(topics.REQUESTS), key, orjson.dumps(body))

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from app.clock import Clock
 from app.detector.model import EntryAsOf, RowAsOf, Rule
-from app.errors import Transient
+from app.errors import DriftwatchError, Transient
 from app.rules import LoadedRule
 from app.sweep.metrics import ConfirmMetrics
 from app.sweep.patience import Patience
@@ -22,12 +22,13 @@ RUN: Final = "confirm"
 _POLL_S: Final = 0.25
 _PAUSE_S: Final = 1.0
 _PATIENCE_S: Final = 5.0
+_HISTORY_S: Final = 2.0
 _NEVER_OLDER_US: Final = 60_000_000
 
 
 class Question(Protocol):
     """A request to confirm; `connectors.kafka.confirming.ConfirmRequest` is one. `asked_at` in µs; `ledger`:
-    the entry must be read there or later."""
+    the entry must be read there or later; `history_from`: back to when it is wanted what it was, µs."""
 
     @property
     def rule(self) -> str: ...
@@ -37,6 +38,8 @@ class Question(Protocol):
     def ledger(self) -> int: ...
     @property
     def asked_at(self) -> int: ...
+    @property
+    def history_from(self) -> int: ...
 
 
 class Questions(Protocol):
@@ -52,13 +55,23 @@ class AnswerLog(Protocol):
     async def publish(self, rule: Rule, reads: Sequence[RowAsOf | EntryAsOf], run: str) -> None: ...
 
 
+class EntryPast(Protocol):
+    """What entries were before they were read, each back to an instant (by key, µs), oldest first, and then
+    the entries themselves, dated where that was learned. Raises `DriftwatchError` where nothing tells."""
+
+    async def trace(
+        self, loaded: LoadedRule, entries: Sequence[EntryAsOf], history_from: Mapping[str, int]
+    ) -> Sequence[EntryAsOf]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ConfirmSources:
-    """What is read, and where it is told."""
+    """What is read, and where it is told. `past` None: nobody tells what an entry was before."""
 
     rows: RowSource
     entries: EntrySource
     log: AnswerLog
+    past: EntryPast | None = None
 
 
 class Confirmer:
@@ -118,7 +131,8 @@ class Confirmer:
                 self._patiently(lambda: self._sources.rows.read_keys(loaded, keys)),
                 self._patiently(lambda: self._sources.entries.read(loaded, keys, ledger)),
             )
-            reads: list[RowAsOf | EntryAsOf] = [*rows.rows, *entries.entries]
+            traced = await self._trace(loaded, entries.entries, questions)
+            reads: list[RowAsOf | EntryAsOf] = [*rows.rows, *traced]
             await self._patiently(lambda: self._sources.log.publish(loaded.rule, reads, RUN))
         except Transient as error:
             self._metrics.answers.labels(rule_id, "unanswered").inc(len(keys))
@@ -129,3 +143,26 @@ class Confirmer:
         self._metrics.answers.labels(rule_id, "answered").inc(len(keys))
         oldest = min(one.asked_at for one in questions)
         self._metrics.duration.observe(max(0.0, (self._clock.now_us() - oldest) / 1_000_000))
+
+    async def _trace(
+        self, loaded: LoadedRule, entries: Sequence[EntryAsOf], questions: Sequence[Question]
+    ) -> Sequence[EntryAsOf]:
+        """The entries behind what they were before: the current ones last, so that a suspect is settled with
+        all that is known. A node that does not tell in time changes nothing: the entries alone are an
+        answer."""
+        past, counted = self._sources.past, self._metrics.history
+        if past is None:
+            return entries
+        rule_id = loaded.rule.id
+        history_from = {one.key: one.history_from for one in questions}
+        try:
+            found = await asyncio.wait_for(past.trace(loaded, entries, history_from), _HISTORY_S)
+        except (DriftwatchError, TimeoutError) as error:
+            counted.labels(rule_id, "unavailable").inc(len(questions))
+            reason = str(error) or f"nothing within {_HISTORY_S:g} s"
+            log.info("The ledgers tell nothing", event_name="no_history", rule=rule_id, reason=reason)
+            return entries
+        told = {entry.key for entry in found[: len(found) - len(entries)]}
+        counted.labels(rule_id, "told").inc(len(told))
+        counted.labels(rule_id, "nothing_new").inc(len(questions) - len(told))
+        return found

@@ -23,6 +23,12 @@ class ConfirmMetrics:
             ["rule", "outcome"],
             registry=registry,
         )
+        self.history = Counter(
+            "driftwatch_confirm_history",
+            "Suspects whose entry was looked up in the ledgers that changed it, by what that told",
+            ["rule", "outcome"],
+            registry=registry,
+        )
         self.duration = Histogram(
             "driftwatch_confirm_duration_seconds",
             "From a question to its answer in the topic",

@@ -172,7 +172,7 @@ async def open_confirmer(
         ConfirmRequests(settings) as requests,
     ):
         try:
-            yield Confirmer(by_id, ConfirmSources(rows, entries, log), requests, clock, metrics)
+            yield Confirmer(by_id, ConfirmSources(rows, entries, log, entries), requests, clock, metrics)
         finally:
             await rows.close()
             await log.close()

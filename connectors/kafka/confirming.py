@@ -10,7 +10,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from app.detector.model import INFINITY
 from app.errors import Transient
+from app.rules.canonical import microseconds
 from app.settings import Settings
 from app.telemetry import get_logger
 from schemas.topics import REQUESTS
@@ -29,16 +31,19 @@ class _Request(msgspec.Struct):
     rule: str = ""
     key: str = ""
     not_before: _NotBefore = msgspec.field(default_factory=_NotBefore)
+    history_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmRequest:
-    """A key to be read live: its entry at `ledger` or later. `asked_at`: when that was asked, µs."""
+    """A key to be read live: its entry at `ledger` or later. `asked_at`: when that was asked, µs;
+    `history_from`: back to when it is wanted what the entry was, µs; INFINITY: not at all."""
 
     rule: str
     key: str
     ledger: int
     asked_at: int
+    history_from: int = INFINITY
 
 
 class ConfirmRequests:
@@ -97,4 +102,11 @@ def _read(record: Any) -> ConfirmRequest | None:
         return None
     if found.request != "confirm" or not found.rule or not found.key:
         return None
-    return ConfirmRequest(found.rule, found.key, found.not_before.ledger or 0, record.timestamp * 1000)
+    history_from = None if found.history_from is None else microseconds(found.history_from)
+    return ConfirmRequest(
+        found.rule,
+        found.key,
+        found.not_before.ledger or 0,
+        record.timestamp * 1000,
+        INFINITY if history_from is None else history_from,
+    )

@@ -92,11 +92,12 @@ class LedgerEntries(msgspec.Struct, rename="camel", frozen=True):
 
 
 class Ledger(msgspec.Struct, rename="camel", frozen=True):
-    """One ledger of getLedgers; its transactions are not read."""
+    """One ledger of getLedgers. `metadata_xdr`: what it did, as `LedgerCloseMeta`."""
 
     hash: str
     sequence: int
     ledger_close_time: int
+    metadata_xdr: str = ""
 
 
 class Ledgers(msgspec.Struct, rename="camel", frozen=True):

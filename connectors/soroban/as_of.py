@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final, Protocol
 
-from app.detector.model import ABSENT, UNKNOWN, EntryAsOf, Value
+from app.detector.model import ABSENT, INFINITY, UNKNOWN, EntryAsOf, Value
 from app.errors import Fatal, Poison, Transient
 from app.readings import EntryPage, KeyPage
 from app.rules import ContractTable, LoadedRule
 from app.telemetry import get_logger
+from connectors.soroban.answers import LedgerEntry
+from connectors.soroban.changes import Before
 from connectors.soroban.contracts import decoder_for
-from connectors.soroban.reader import CHUNK, EntryReader, EntryReads, EntryState, MappedReader
+from connectors.soroban.past import Trail, walk_back
+from connectors.soroban.reader import (
+    CHUNK,
+    Asked,
+    EntryReader,
+    EntryReads,
+    EntryState,
+    MappedReader,
+    place_of,
+    state_of,
+)
 from connectors.soroban.rpc import NodeApi
 from connectors.soroban.service import network_name
 from connectors.soroban.times import SECOND, CloseTimes
@@ -78,6 +91,35 @@ class EntrySource:
             reads, read_at = await self._read_mapped(loaded, table, keys, at_least)
         entries = tuple(self._entry(loaded, state, (reads.read_ledger, read_at)) for state in reads.states)
         return EntryPage(read_at, reads.read_ledger, entries, self._refused_of(reads))
+
+    async def trace(
+        self, loaded: LoadedRule, entries: Sequence[EntryAsOf], history_from: Mapping[str, int]
+    ) -> list[EntryAsOf]:
+        """What the entries were before, by the ledgers that changed them, back to an instant each (by key,
+        µs), oldest first; then the entries, dated where that was learned. A rule whose contracts stand in a
+        table gets its entries only: what an entry was is not what its key was.
+
+        Raises what the node's calls raise where not even the first ledger is told."""
+        if loaded.right.contracts is not None:
+            return list(entries)
+        contract, decoder = (await self._single_reader(loaded)).contract, decoder_for(loaded.right)
+        trails: list[Trail] = []
+        for entry in entries:
+            asked = Asked(contract, decoder, entry.key)
+            place = place_of(asked) if history_from[entry.key] < INFINITY else None
+            if isinstance(place, str):
+                value_of = partial(self._value_before, loaded, asked, place)
+                trails.append(Trail(place, history_from[entry.key], value_of, [entry]))
+        await walk_back(self._rpc, trails)
+        past = [each for trail in trails for each in reversed(trail.told[1:])]
+        dated = {trail.told[0].key: trail.told[0] for trail in trails}
+        return [*past, *(dated.get(entry.key, entry) for entry in entries)]
+
+    def _value_before(self, loaded: LoadedRule, asked: Asked, place: str, before: Before) -> Value:
+        if before.entry_xdr is None:
+            return ABSENT
+        entry = LedgerEntry(place, before.entry_xdr, max(before.modified_ledger, 0))
+        return self._value(loaded, state_of(asked, entry))
 
     async def _read_mapped(
         self, loaded: LoadedRule, table: ContractTable, keys: Sequence[str], at_least: int

@@ -57,13 +57,13 @@ class Asked:
 async def read_entries(rpc: NodeApi, asked: Sequence[Asked]) -> EntryReads:
     """Read up to 200 entries of any contracts in one answer, in the order in which they were asked for. Keys
     that can have no entry are absent. Raises what the node's calls raise."""
-    places = [_place(one) for one in asked]
+    places = [place_of(one) for one in asked]
     wanted = list(dict.fromkeys(place for place in places if isinstance(place, str)))
     ledger, found = await rpc.get_ledger_entries(wanted or [keys.instance_key(asked[0].contract)])
     states = [
         EntryState(one.key, exists=isinstance(place, DecoderFailed), problem=str(place))
         if isinstance(place, Poison)
-        else _state(one, None if place is None else found.get(place))
+        else state_of(one, None if place is None else found.get(place))
         for one, place in zip(asked, places, strict=True)
     ]
     return EntryReads(ledger, tuple(states))
@@ -151,14 +151,14 @@ class MappedReader:
 
     def _without(self, key: str) -> EntryState:
         """A key that has no contract, and what is wrong with it."""
-        place = _place(Asked(_ANY_CONTRACT, self._decoder, key))
+        place = place_of(Asked(_ANY_CONTRACT, self._decoder, key))
         problem = str(place) if isinstance(place, RefusedKey) else None
         if key in self._wrong:
             problem = f"{key[:160]!r} is mapped to what is no contract"
         return EntryState(key, exists=False, problem=problem)
 
 
-def _place(asked: Asked) -> str | DecoderFailed | RefusedKey | None:
+def place_of(asked: Asked) -> str | DecoderFailed | RefusedKey | None:
     """Where the entry stands; None for a key that can have none, the error where nobody knows, or where
     everybody should know."""
     try:
@@ -169,7 +169,7 @@ def _place(asked: Asked) -> str | DecoderFailed | RefusedKey | None:
         return None
 
 
-def _state(asked: Asked, entry: LedgerEntry | None) -> EntryState:
+def state_of(asked: Asked, entry: LedgerEntry | None) -> EntryState:
     if entry is None:
         return EntryState(asked.key, exists=False)
     modified, live_until = entry.last_modified_ledger_seq, entry.live_until_ledger_seq or None

@@ -37,6 +37,7 @@ OPTIONAL = {
     },
     "chain-cursor.v1": {"epoch", "anchor", "witness"},
     "observation.v1": {"row", "position", "at", "from", "snapshot", "trace"},
+    "request.v1": {"history_from"},
     "status.v1": {"key"},
     "log-line.v1": {"offset", "timestamp", "key", "value", "headers", "key_b64", "value_b64"},
 }  # fmt: skip

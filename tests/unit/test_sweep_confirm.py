@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
@@ -43,6 +43,7 @@ class Asked:
     rule: str = RULE
     ledger: int = 7
     asked_at: int = NOW_US
+    history_from: int = NOW_US - 42_000_000
 
 
 @dataclass
@@ -92,13 +93,28 @@ class OneBatch:
         self.is_done = True
 
 
+class Past:
+    """What every entry was before; `fails` where no ledger tells."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.fails, self.wanted = fails, {}
+
+    async def trace(
+        self, loaded: LoadedRule, entries: Sequence[EntryAsOf], history_from: Mapping[str, int]
+    ) -> Sequence[EntryAsOf]:
+        self.wanted = dict(history_from)
+        if self.fails:
+            raise Transient("calling getLedgers of", "the node", "gone")
+        return [entries[0]._replace(read_ledger=5, read_at=NOW_US - 1), *entries]
+
+
 async def answer(
-    asked: Sequence[Asked], failures: int = 0
+    asked: Sequence[Asked], failures: int = 0, past: Past | None = None
 ) -> tuple[Both, CollectorRegistry, OneBatch, StandingClock]:
     clock, stop = StandingClock(), asyncio.Event()
     both, registry, batch = Both(clock, failures), CollectorRegistry(), OneBatch(asked, stop)
     confirmer = Confirmer(
-        {RULE: CREDIT}, ConfirmSources(both, both, both), batch, clock, ConfirmMetrics(registry)
+        {RULE: CREDIT}, ConfirmSources(both, both, both, past), batch, clock, ConfirmMetrics(registry)
     )
     await confirmer.run(stop)
     return both, registry, batch, clock
@@ -152,3 +168,26 @@ async def test_an_old_question_and_one_of_another_rule_are_passed_over() -> None
     assert both.told == []
     assert outcome(registry, "unanswered") == 1
     assert outcome(registry, "unanswered", rule="") == 1
+
+
+def history(registry: CollectorRegistry, name: str) -> float:
+    labels = {"rule": RULE, "outcome": name}
+    return registry.get_sample_value("driftwatch_confirm_history_total", labels) or 0.0
+
+
+async def test_what_an_entry_was_is_told_between_the_rows_and_what_it_is() -> None:
+    past = Past()
+    both, registry, _, _ = await answer([Asked("GA"), Asked("GB")], past=past)
+
+    assert past.wanted == {"GA": NOW_US - 42_000_000, "GB": NOW_US - 42_000_000}
+    told = [read.read_ledger for read in both.told if isinstance(read, EntryAsOf)]
+    assert told == [5, 7, 7]
+    assert isinstance(both.told[1], RowAsOf), "rows first"
+    assert (history(registry, "told"), history(registry, "nothing_new")) == (1, 1)
+
+
+async def test_ledgers_that_tell_nothing_leave_no_question_unanswered() -> None:
+    both, registry, _, _ = await answer([Asked("GA")], past=Past(fails=True))
+
+    assert len(both.told) == 2
+    assert (outcome(registry, "answered"), history(registry, "unavailable")) == (1, 1)

@@ -136,6 +136,19 @@ class Ledgers:
         """A ledger that is held; raises KeyError."""
         return self._held[sequence]
 
+    def changes_of(self, sequence: int) -> list[tuple[Entry | None, Entry | None]]:
+        """What a ledger did to entries, each as it was before and after; nothing is told of ledgers before
+        the newest `UNDO_LEDGERS`."""
+        age = self._latest - sequence
+        if age >= len(self._undo):
+            return []
+        found: list[tuple[Entry | None, Entry | None]] = []
+        later = [self._undo[-place] for place in range(age, 0, -1)]
+        for key, before in self._undo[-1 - age].items():
+            kept = next((undo for undo in later if key in undo), self._entries)
+            found.append((before, kept.get(key)))
+        return found
+
     def view(self, behind: int = 0, kept: int | None = None) -> View:
         """The node as it is, or as it was `behind` ledgers ago; at most `UNDO_LEDGERS`, never before its
         oldest ledger. `kept`: it holds so many ledgers only."""

@@ -9,7 +9,7 @@ from app.demo.rpc.decoding import UINT, UINT32, Place, read_fields, read_string,
 from app.demo.rpc.faults import INTERNAL_ERROR, INVALID_PARAMS, Fault
 from app.demo.rpc.headers import as_base64, close_meta_xdr, header_xdr
 from app.demo.rpc.json_text import Json
-from app.demo.rpc.ledgers import Ledger, Ledgers, Range
+from app.demo.rpc.ledgers import Ledgers, Range
 
 MAX_LEDGERS: Final = 200
 _DEFAULT: Final = 50
@@ -60,7 +60,7 @@ def ledgers_of(
         raise Fault(INVALID_PARAMS, f"start ledger ({start}) must be between {bounds}")
     end = min(start + min(request.limit or _DEFAULT, MAX_LEDGERS), latest + 1)
     return {
-        "ledgers": [_write(ledgers.at(number), protocol) for number in range(start, end)],
+        "ledgers": [_write(ledgers, number, protocol) for number in range(start, end)],
         "latestLedger": latest,
         "latestLedgerCloseTime": held.latest.close_time_s,
         "oldestLedger": oldest,
@@ -69,11 +69,12 @@ def ledgers_of(
     }
 
 
-def _write(ledger: Ledger, protocol: int) -> dict[str, Any]:
+def _write(ledgers: Ledgers, number: int, protocol: int) -> dict[str, Any]:
+    ledger = ledgers.at(number)
     return {
         "hash": ledger.hash,
         "sequence": ledger.sequence,
         "ledgerCloseTime": str(ledger.close_time_s),
         "headerXdr": as_base64(header_xdr(ledger, protocol)),
-        "metadataXdr": as_base64(close_meta_xdr(ledger, protocol)),
+        "metadataXdr": as_base64(close_meta_xdr(ledger, protocol, ledgers.changes_of(number))),
     }

@@ -239,3 +239,37 @@ def test_a_value_as_old_as_the_piece_before_its_event_is_no_silent_change() -> N
     story.event(40)
     story.read(20, (3, "a"), read=40)
     assert story.counts["unannounced"] == 0
+
+
+# ---- what an entry was before
+
+
+def before(modified: int, value: Value, until: int) -> EntryAsOf:
+    """What the ledger behind `until` says that the entry was: to the last instant before it closed."""
+    return EntryAsOf("r", KEY, value, modified, us(modified * 5), until, us((until + 1) * 5) - 1)
+
+
+def test_what_an_entry_was_between_two_changes_is_known_to_the_microsecond() -> None:
+    story = agreed(Story())
+    story.entry(44, (3, "active"))
+    story.until(230)
+    right, count = right_of(story), story.detector.keys.count
+    first = right.versions[-2].value
+    old, middle = before(9, first, 39), before(40, (2, "active"), 43)
+
+    settle_read(right, old, count)
+    settled = settle_read(right, middle, count, old)
+
+    assert settled.is_lost
+    assert story.right_versions()[-3:] == [(100.0, first), (200, (2, "active")), (220, (3, "active"))]
+
+
+def test_without_the_statement_before_it_the_piece_up_to_the_change_is_unknown() -> None:
+    story = agreed(Story())
+    story.entry(44, (3, "active"))
+    story.until(230)
+
+    settled = settle_read(right_of(story), before(40, (2, "active"), 43), story.detector.keys.count)
+
+    assert settled.is_lost
+    assert story.right_versions()[-3:] == [(100.0, UNKNOWN), (200, (2, "active")), (220, (3, "active"))]

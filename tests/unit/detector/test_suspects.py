@@ -29,7 +29,7 @@ def test_a_suspect_is_asked_about_once_and_nothing_is_told() -> None:
     story.until(245)
 
     assert story.lines == []
-    assert story.asked == [Confirm("r", KEY, derive_id("r", KEY, us(232)), us(240) - 1, 51)]
+    assert story.asked == [Confirm("r", KEY, derive_id("r", KEY, us(232)), us(240) - 1, 51, us(200))]
 
 
 def test_reads_that_agree_with_what_is_held_confirm() -> None:
