@@ -34,7 +34,7 @@ from app.ports import Codec, Record
 from app.rules import LeftMapping, LoadedRule, RightMapping
 from app.simulation.judging import Verdicts, close, micros
 from app.simulation.manner import RULE_ID, Facts, Manner
-from app.simulation.sweeping import read_both
+from app.simulation.sweeping import read_both, walk_back
 from app.simulation.telling import Telling
 from app.simulation.versions import VERSIONS, Term, Version
 from app.stream.messages import TopicNames
@@ -261,7 +261,7 @@ class Changing:
         if message.topic == topics.REQUESTS:
             asked = orjson.loads(message.value or b"")
             if asked["request"] == "confirm":
-                self._answer(asked["key"])
+                self._answer(asked["key"], micros(asked["history_from"]))
             elif asked["cause"] == "rule_change":
                 self.resweeps.add(asked["run"])
         elif message.topic == topics.EPISODES:
@@ -285,11 +285,12 @@ class Changing:
         else:
             self.episodes.pop(key, None)
 
-    def _answer(self, key: str) -> None:
+    def _answer(self, key: str, history_from: int) -> None:
         """Both sides are read live, by the version that the sweeper was started with."""
         at = self.clock.now + ASKED_AFTER_US
         version = self.telling.version_read_at(at)
-        for arrival, item in read_both(self.r, self.facts, self.manner, key, at):
+        read = read_both(self.r, self.facts, self.manner, key, at)
+        for arrival, item in walk_back(self.facts, self.manner, history_from, read):
             self._queue(arrival, item, version)
 
     # ---- what must be

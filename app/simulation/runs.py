@@ -123,6 +123,7 @@ def _scenario(score: Score) -> dict[str, Any]:
         "key_hours": round(score.key_us / HOUR_US, 1),
         "true_drifts": score.true_drifts,
         "false_alarms": score.own.false_alarms,
+        "late_ends": score.own.late_ends,
         "undeclared_misses": score.undeclared_misses,
         "declared_misses": score.declared_misses,
         "unverifiable_share": round(score.unverifiable_share, 6),

@@ -18,6 +18,7 @@ from app.simulation.truth import Intervals, join, meet, minus
 SURELY_FOUND_US = 4 * SKEW + MIN
 """A violation whose known part is longer than this must be found, whatever the clocks do within `skew`."""
 MOST_EXAMPLES = 20
+_ENDED_LATE = "ended late"
 
 
 class Drift(NamedTuple):
@@ -39,10 +40,12 @@ class Failure(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What one way of looking for drift made of some worlds. `latencies_s` are of what was found."""
+    """What one way of looking for drift made of some worlds. `late_ends`: those of the false alarms that were
+    right when they were told, and told as over too late. `latencies_s` are of what was found."""
 
     alarms: int = 0
     false_alarms: int = 0
+    late_ends: int = 0
     misses: int = 0
     found: int = 0
     latencies_s: array[float] = field(default_factory=lambda: array("f"))
@@ -51,6 +54,7 @@ class Tally:
         """Take the sums of other worlds in."""
         self.alarms += other.alarms
         self.false_alarms += other.false_alarms
+        self.late_ends += other.late_ends
         self.misses += other.misses
         self.found += other.found
         self.latencies_s += other.latencies_s
@@ -191,6 +195,7 @@ def score_key(score: Score, case: Case, verdicts: Verdicts) -> list[str]:
         false = _falsehood(stretch, case, through)
         if false:
             score.own.false_alarms += 1
+            score.own.late_ends += false.startswith(_ENDED_LATE)
             wrong.append(false)
     published = [(stretch.since, min(stretch.until, through + 1)) for stretch in case.told]
     score.short += len(case.every) - len(case.drifts)
@@ -218,7 +223,9 @@ def _falsehood(stretch: Stretch, case: Case, through: int) -> str | None:
     span = (stretch.since, min(stretch.until, through + 1))
     outside = minus(minus([span], case.every), case.unknown)
     if outside:
-        return f"false alarm: {_show([span])}, not in violation in {_show(outside)}"
+        ended = [until for start, until in case.every if start <= span[0] < until]
+        word = _ENDED_LATE if ended and outside[0][0] >= ended[0] else "false alarm"
+        return f"{word}: {_show([span])}, not in violation in {_show(outside)}"
     for at, name in stretch.named:
         if not meet((at, at + 1), case.fields.get(NUMBER_OF[name], [])) and not meet(
             (at, at + 1), case.unknown

@@ -9,7 +9,7 @@ from app.clock import Clock
 from app.detector.model import SECOND
 from app.sweep.metrics import SweepMetrics
 
-MOST_WAITING: Final = 4_000
+MOST_WAITING: Final = 6_000
 """Reads of a partition that no worker has taken in yet: more than that, and the answers of a live read, which
 stand behind them, come too late. A worker takes in several thousand a second."""
 _LOOK_EVERY_S: Final = 0.25

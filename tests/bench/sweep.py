@@ -36,6 +36,7 @@ from app.settings import Settings
 from app.sweep.desk import RETRY
 from app.sweep.sweep_run import OVER
 from app.telemetry import configure_logging
+from connectors.kafka.backlog import WorkersBacklog
 from connectors.kafka.mismatches import open_feed
 from connectors.kafka.requests import ask_sweeps
 from connectors.kafka.status import StatusView
@@ -50,6 +51,8 @@ HEARTBEAT_S = 1.0
 WINDOW = Window(lag_us=6_000_000, lead_us=4_000_000, skew_us=500_000, min_us=500_000)
 BOUND_S = (WINDOW.lead_us + 2 * WINDOW.skew_us) / 1e6 + 2 * (LEDGER_S + HEARTBEAT_S)
 """From an edit to its mismatch, as the README states it, and one mark of each side for the live read."""
+QUIET = 100
+"""Reads of the seed that may still wait for the worker."""
 PARTS = ("worker", "poller", "connect", "sweeper")
 CLOCK = SystemClock()
 
@@ -144,9 +147,12 @@ async def measure(system: System, addresses: Sequence[str]) -> dict[str, Any]:
     edits = Edits(system, addresses)
     async with AsyncExitStack() as stack:
         status = await stack.enter_async_context(StatusView(settings))
+        backlog = await stack.enter_async_context(WorkersBacklog(settings))
         say("waiting for the seed to be judged")
         seeded = CLOCK.now_us()
         while (status.verified_through(RULE) or 0) < seeded or await age_of(system) > BOUND_S:
+            await CLOCK.sleep(0.5)
+        while await backlog.count_waiting() > QUIET:
             await CLOCK.sleep(0.5)
         assert all(run["state"] in OVER for run in status.runs(RULE))
         making, hearing = asyncio.create_task(edits.make()), asyncio.create_task(edits.hear())

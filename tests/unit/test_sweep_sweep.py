@@ -226,7 +226,7 @@ async def test_how_late_the_workers_are_anyway_is_known_before_a_sweep(
 
 
 class Full(Memory):
-    """A page takes a second, and leaves 5,000 reads of a partition waiting; workers that go on take in 1,000
+    """A page takes a second, and leaves 7,000 reads of a partition waiting; workers that go on take in 1,000
     each quarter of a second, and judge on."""
 
     goes_on = True
@@ -239,7 +239,7 @@ class Full(Memory):
     async def publish(self, rule: Rule, reads: Sequence[RowAsOf | EntryAsOf], run: str) -> None:
         await super().publish(rule, reads, run)
         self.clock.passed += 1.0
-        self.waiting += 5_000
+        self.waiting += 7_000
 
     async def count_waiting(self) -> int:
         waiting = await super().count_waiting()
@@ -256,7 +256,7 @@ async def test_a_sweep_gives_way_to_workers_that_have_not_taken_in_its_reads(
     full = Full(place.clock, place.rows[:4], place.entries, ())
     one = sweeper(full, page_size=2)
     await one.sweep(rule, SweepRun.asked(rule.rule.id, "test", AT), opened())
-    assert full.ended_s == 1.0 + 0.25 + 1.0 + 4 * 0.25
+    assert full.ended_s == 1.0 + 0.25 + 1.0 + 6 * 0.25
 
 
 async def test_reads_that_no_worker_takes_in_hold_a_sweep_up_once(place: Memory, rule: LoadedRule) -> None:
