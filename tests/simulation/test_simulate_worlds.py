@@ -9,7 +9,7 @@ import pytest
 
 from app.detector.model import SECOND, Transition
 from app.detector.suspects import LIVE
-from app.simulation import judging
+from app.simulation import judging, sweeping
 from app.simulation.baselines import HOURLY, LATEST, WAITS_S, waiting_name
 from app.simulation.confirming import Confirming
 from app.simulation.histories import START, Cause
@@ -101,6 +101,29 @@ def test_reading_both_sides_before_telling_takes_away_the_false_alarms(side: str
     assert confirmed.unverifiable_share <= 2 * confirmed.omniscient_share
 
 
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        ("right loses 5 %, silent, confirmed", 5),
+        ("5 % of entry changes without event, confirmed", 1),
+        ("5 % of entry changes without event, confirmed", 5),
+    ],
+)
+def test_what_the_ledgers_keep_takes_away_the_false_alarms_of_a_double_loss(
+    name: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change without a record, and the entry changed again before anybody reads it: nothing is told that
+    was not there (though what ended it may be lost as well); without the ledgers it is."""
+    told = []
+    for steps in (8, 0):
+        monkeypatch.setattr(sweeping, "MOST_STEPS", steps)
+        score = run_world(seed, scenario_named(name), Size(200, 1, 7200))
+        told.append(score.own.false_alarms - score.own.late_ends)
+
+    assert told[0] == 0
+    assert told[1] > 0
+
+
 def test_confirming_changes_nothing_where_nothing_is_lost() -> None:
     calm = scenario_named("calm")
     confirming = replace(calm, manner=replace(calm.manner, confirms=True))
@@ -150,7 +173,9 @@ def stretch(start_s: int, until_s: int, field: str = "creditLimit") -> Stretch:
     ("told", "word"),
     [
         ([stretch(99, 200)], "false alarm"),
-        ([stretch(100, 201)], "false alarm"),
+        ([stretch(100, 201)], "ended late"),
+        ([stretch(150, 201)], "ended late"),
+        ([stretch(200, 201)], "false alarm"),
         ([stretch(100, 200, "status")], "false field"),
         ([], "missed manual edit"),
         ([stretch(102, 198), stretch(300, 310)], "false alarm"),
@@ -158,10 +183,13 @@ def stretch(start_s: int, until_s: int, field: str = "creditLimit") -> Stretch:
 )
 def test_a_wrong_verdict_is_named(told: list[Stretch], word: str) -> None:
     verdicts = judging.Verdicts(verified_through=START + 400 * SECOND)
+    score = Score()
 
-    [wrong] = score_key(Score(), case(told), verdicts)
+    wrong = score_key(score, case(told), verdicts)
 
-    assert word in wrong
+    assert word in wrong[0]
+    assert score.own.late_ends == (word == "ended late")
+    assert score.own.false_alarms == len(told[-1:])
 
 
 def test_a_right_verdict_is_not() -> None:
