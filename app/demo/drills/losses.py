@@ -15,6 +15,7 @@ from app.demo.drills.planted import Drill, Planted, is_declared, read_sql
 from app.demo.drills.sources import backup_restored, clocks_apart, column_dropped
 from app.demo.drills.stage import RULE, Stage
 from app.demo.lines import Line, Row
+from app.demo.load import Submitted
 from app.demo.rows import arguments
 from app.demo.rpc.node import Replica
 from app.demo.score import parse_time
@@ -25,6 +26,7 @@ from connectors.soroban.times import micros_of
 from schemas.topics import DB_CHANGES
 
 COPIED: Final = 100_000
+_RAISED: Final = 1_111_111
 _FROZEN_S: Final = 15.0
 _KEPT_LEDGERS: Final = 5
 _BEHIND_LEDGERS: Final = 20
@@ -46,6 +48,20 @@ async def records_deleted(stage: Stage) -> Planted:
     finally:
         await admin.close()
     return Planted(frozenset({"offsets"}), frozenset({victim.address}))
+
+
+async def silent_change(stage: Stage) -> Planted:
+    """The contract changes an entry and tells nobody, the row follows, and with the next ledger the entry
+    changes again: only that ledger knows what it was in between, and that the row was right."""
+    victim = stage.take()
+    line: Line = victim.line  # type: ignore[assignment] # every early borrower has one
+    first = line._replace(credit_limit=line.credit_limit + _RAISED)
+    second = first._replace(credit_limit=first.credit_limit + _RAISED)
+    ledgers = stage.load.ledgers
+    stage.load.submit(Submitted(victim, first, Row.of(first)), None)
+    await stage.until("a ledger", lambda: stage.load.ledgers > ledgers)
+    stage.load.submit(Submitted(victim, second, Row.of(second)), "risk_upd")
+    return Planted(frozenset({"as_of"}))
 
 
 async def truncate(stage: Stage) -> Planted:
@@ -181,6 +197,7 @@ def _since_us(value: Mapping[str, object]) -> int:
 
 DRILLS: Final[Mapping[str, Drill]] = {
     "records_deleted": records_deleted,
+    "silent_change": silent_change,
     "truncate": truncate,
     "slot_dropped": slot_dropped,
     "poller_beyond_retention": poller_beyond_retention,
