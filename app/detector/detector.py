@@ -107,12 +107,16 @@ class Detector:
     def _judge_due(self, effects: list[Effect]) -> None:
         if self.trust.is_blind or self.is_held_back:
             return
-        through = min(self.left.at, self.right.at - self._before, self.ends_at - 1)
+        through = self._reached()
         if through > self.verified_through:
             if not self.has_more:
                 self._complete_through = self.verified_through
             self.verified_through = through
             self._judge_more(effects)
+
+    def _reached(self) -> int:
+        """T, as the marks of both sides have it."""
+        return min(self.left.at, self.right.at - self._before, self.ends_at - 1)
 
     def _judge_more(self, effects: list[Effect]) -> None:
         through = self.verified_through
@@ -311,8 +315,8 @@ class Detector:
         self.right.restore(right)
         self.mutes = [Mute(*mute) for mute in mutes]  # type: ignore[misc]
         self._judge.comparison.exemptions += self.mutes
-        through = min(self.left.at, self.right.at - self._before, self.ends_at - 1)
-        self.verified_through = held_at if isinstance(held_at, int) else max(self.verified_through, through)
+        through = max(self.verified_through, self._reached())
+        self.verified_through = held_at if isinstance(held_at, int) else through
         self._note_losses()
 
     @property

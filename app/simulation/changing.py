@@ -41,7 +41,7 @@ from app.stream.messages import TopicNames
 from app.stream.metrics import WorkerMetrics
 from app.stream.partition import DriftPartition
 from app.stream.rule_partition import TABLES, WorkerPlan
-from app.stream.work import Batch, Message, Outcome, Part
+from app.stream.work import Batch, Message, Outcome, Part, write_rows
 from schemas import topics
 
 TOPIC: Final = "simulated"
@@ -240,11 +240,7 @@ class Changing:
                 if number == death:
                     return False
                 for table, rows in stage.items():
-                    for key, row in rows.items():
-                        if row is None:
-                            self.parts[table].pop(key, None)
-                        else:
-                            self.parts[table][key] = row
+                    write_rows(self.parts[table], rows)
             if death == len(more.stages):
                 return False
             more = None if more.more is None else more.more()

@@ -13,7 +13,7 @@ from faust.stores.memory import Store as MemoryStore
 from faust.tables.table import Table
 from faust.types import TP
 
-from app.stream.work import Part, Rows
+from app.stream.work import Part, Rows, write_rows
 
 if TYPE_CHECKING:
     from app.stream.app import StreamApp
@@ -112,12 +112,7 @@ class BatchTable(Table):
 
     def apply(self, partition: int, rows: Rows) -> None:
         """Change rows in memory; the changelog follows."""
-        part = self.part(partition)
-        for key, value in rows.items():
-            if value is None:
-                part.pop(key, None)
-            else:
-                part[key] = value
+        write_rows(self.part(partition), rows)
 
     async def send_rows(self, partition: int, rows: Rows) -> list[Any]:
         """Send changed rows to the changelog; the acknowledgements to wait for. Relies on (16):

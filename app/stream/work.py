@@ -15,6 +15,15 @@ Rows: TypeAlias = dict[bytes, bytes | None]
 """Changed rows by key; None deletes."""
 
 
+def write_rows(part: Part, rows: Rows) -> None:
+    """Change rows of a table's part."""
+    for key, value in rows.items():
+        if value is None:
+            part.pop(key, None)
+        else:
+            part[key] = value
+
+
 class Batch(NamedTuple):
     """What one poll returned for one topic-partition, and when (monotonic seconds)."""
 

@@ -13,7 +13,7 @@ from app.detector.model import SECOND
 from app.stream import rule_partition
 from app.stream.partition import DriftPartition
 from app.stream.rule_partition import TABLES
-from app.stream.work import Batch, Outcome, Part, RecordFailed
+from app.stream.work import Batch, Outcome, Part, RecordFailed, write_rows
 from schemas.topics import DB_CHANGES, EPISODES, MISMATCHES, REQUESTS, STATUS
 from tests.support.credit_stream import CreditStream, Told
 from tests.support.one_partition import NOW_US, Arrived, make_partition
@@ -38,11 +38,7 @@ def store(parts: Parts, outcome: Outcome) -> None:
     """What a step makes durable."""
     for stage in outcome.stages:
         for table, rows in stage.items():
-            for key, value in rows.items():
-                if value is None:
-                    parts[table].pop(key, None)
-                else:
-                    parts[table][key] = value
+            write_rows(parts[table], rows)
 
 
 def told_events(outcomes: Iterable[Outcome]) -> list[bytes]:

@@ -19,7 +19,7 @@ from app.stream import versions
 from app.stream.partition import DriftPartition
 from app.stream.rule_partition import EPISODES, LEFT, RIGHT, TABLES
 from app.stream.versions import versions_key
-from app.stream.work import Batch, Outcome, Part
+from app.stream.work import Batch, Outcome, Part, write_rows
 from connectors.kafka.observations import encode_activation
 from schemas import topics
 from tests.support.credit_stream import ENVIRONMENT, CreditStream, Told
@@ -87,11 +87,7 @@ class Run:
                 self.asked.append(orjson.loads(message.value or b""))
         for stage in outcome.stages:
             for table, rows in stage.items():
-                for key, row in rows.items():
-                    if row is None:
-                        self.parts[table].pop(key, None)
-                    else:
-                        self.parts[table][key] = row
+                write_rows(self.parts[table], rows)
         if outcome.more is not None:
             self.steps_more += 1
             self.keep(outcome.more())
