@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -13,6 +13,15 @@ from app.errors import Fatal
 from app.settings_file import find_settings_file, read_settings_file
 
 RULES_FOLDER = Path(__file__).parent / "rules"
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Address(NamedTuple):
+    """Where a process serves, and the `setting` that decides the port."""
+
+    host: str
+    port: int
+    setting: str
 
 
 class Settings(BaseSettings):
@@ -60,18 +69,18 @@ class Settings(BaseSettings):
     poll_linger_ms: Annotated[int, Field(ge=0)] = 10
     poller_interval_ms: Annotated[int, Field(ge=10)] = 1000
     metrics_host: str = "127.0.0.1"
-    worker_port: int = 9101
-    poller_port: int = 9102
-    connect_port: int = 9103
-    sweeper_port: int = 9104
-    recorder_port: int = 9105
-    notifier_port: int = 9106
-    api_metrics_port: int = 9107
-    canary_port: int = 9108
+    worker_port: Port = 9101
+    poller_port: Port = 9102
+    connect_port: Port = 9103
+    sweeper_port: Port = 9104
+    recorder_port: Port = 9105
+    notifier_port: Port = 9106
+    api_metrics_port: Port = 9107
+    canary_port: Port = 9108
     """`/metrics`, `/healthz` and `/readyz` of each process; 0 picks a free one."""
 
     api_host: str = "127.0.0.1"
-    api_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    api_port: Port = 8080
     """Where `driftwatch api` listens; 0 picks a free port."""
     api_key: SecretStr = SecretStr("")
     """A key of role operator for every rule, beside those of `driftwatch api keys`; empty: none."""
@@ -118,6 +127,11 @@ class Settings(BaseSettings):
     def desk_dsn(self) -> SecretStr:
         """Where schema recon is."""
         return self.desk_database if self.desk_database.get_secret_value() else self.database
+
+    def metrics_address(self, process: str) -> Address:
+        """Where the process that is named as its port is shows what it measures."""
+        field = f"{process}_port"
+        return Address(self.metrics_host, getattr(self, field), f"DRIFTWATCH_{field.upper()}")
 
     def topic(self, name: str) -> str:
         """The topic's name with the configured prefix."""

@@ -13,6 +13,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from structlog.types import Processor
 
+from app.errors import Fatal
+from app.settings import Address
+
 Probe = Callable[[], str | None]
 """None while all is well, else the reason why not."""
 
@@ -72,15 +75,15 @@ class Endpoint:
 
 async def serve(
     registry: CollectorRegistry,
+    at: Address,
     *,
-    host: str = "127.0.0.1",
-    port: int = 0,
     is_ready: Probe = lambda: None,
     is_alive: Probe = lambda: None,
 ) -> Endpoint:
     """Serve `/metrics`, `/healthz` (alive) and `/readyz` (caught up) on this event loop.
 
     A probe that names a reason answers 503 with it; that the loop answers at all is liveness itself.
+    Raises `Fatal` where it cannot listen there.
     """
 
     async def metrics(_: web.Request) -> web.Response:
@@ -101,7 +104,11 @@ async def serve(
     served.router.add_get("/readyz", answer(is_ready))  # type: ignore[arg-type]
     runner = web.AppRunner(served, access_log=None)
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    await site.start()
+    try:
+        await web.TCPSite(runner, at.host, at.port).start()
+    except OSError as error:
+        await runner.cleanup()
+        hint = f"end what listens there, or set {at.setting} or DRIFTWATCH_METRICS_HOST"
+        raise Fatal("serving metrics and probes on", f"{at.host}:{at.port}", error, hint) from error
     address = runner.addresses[0]
     return Endpoint(port=int(address[1]), runner=runner)

@@ -73,8 +73,7 @@ async def _serve(settings: Settings, rules: Sequence[LoadedRule]) -> None:
         async with open_api(settings, rules, clock, metrics) as (app, records):
             endpoint = await serve(
                 metrics.registry,
-                host=settings.metrics_host,
-                port=settings.api_metrics_port,
+                settings.metrics_address("api_metrics"),
                 is_ready=lambda: readiness.reason,
             )
             get_logger(__name__).info("Listening", event_name="api_listening", address=where)

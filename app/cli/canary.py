@@ -76,8 +76,7 @@ async def _run(options: CanaryOptions) -> None:
     async with open_canary(settings, SystemClock(), metrics, options) as rounds:
         endpoint = await serve(
             metrics.registry,
-            host=settings.metrics_host,
-            port=settings.canary_port,
+            settings.metrics_address("canary"),
             is_ready=lambda: rounds.why_not_ready,
         )
         try:

@@ -42,8 +42,7 @@ def connect(
             supervision = build_supervision(settings, rules, folders, create_slot=create_slot)
             endpoint = await serve(
                 supervision.metrics.registry,
-                host=settings.metrics_host,
-                port=settings.connect_port,
+                settings.metrics_address("connect"),
                 is_ready=lambda: supervision.why_not_ready,
             )
             try:

@@ -57,8 +57,7 @@ def notifier(
         async with open_notifier(settings, told, clock, metrics, from_beginning=from_beginning) as service:
             endpoint = await serve(
                 metrics.registry,
-                host=settings.metrics_host,
-                port=settings.notifier_port,
+                settings.metrics_address("notifier"),
                 is_ready=lambda: service.why_not_ready,
             )
             try:

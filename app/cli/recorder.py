@@ -52,8 +52,7 @@ def recorder(
         async with open_recorder(settings, rules, SystemClock(), migrates=migrate) as service:
             endpoint = await serve(
                 service.metrics.registry,
-                host=settings.metrics_host,
-                port=settings.recorder_port,
+                settings.metrics_address("recorder"),
                 is_ready=lambda: service.why_not_ready,
             )
             both = [asyncio.create_task(each.run(stop)) for each in (service.recorder, service.books)]

@@ -44,8 +44,7 @@ def sweeper() -> None:
         ):
             endpoint = await serve(
                 metrics.registry,
-                host=settings.metrics_host,
-                port=settings.sweeper_port,
+                settings.metrics_address("sweeper"),
                 is_ready=lambda: service.why_not_ready,
             )
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import pwd
+import secrets
 import signal
 import socket
 import sys
@@ -17,14 +18,26 @@ from app.errors import Fatal
 
 _PR_SET_PDEATHSIG: Final = 1
 _LOG_TAIL: Final = 15
+_PORTS_START: Final = 10_240
+_PORTS_END: Final = 32_768
+"""Linux takes ephemeral ports from here on (ip(7), ip_local_port_range), other systems from higher up."""
+_GIVEN: Final[set[int]] = set()
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now; whoever asks must take it soon."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
+    """A port of loopback that nobody listens on, and that this process was not given before.
+
+    It lies below the range from which the kernel takes the ports of outgoing connections, so that none of
+    them has it when whoever asked comes to listen, nor while a server is down between two of its lives.
+    """
+    while True:
+        port = secrets.randbelow(_PORTS_END - _PORTS_START) + _PORTS_START
+        with socket.socket() as listener, suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            if port not in _GIVEN:
+                _GIVEN.add(port)
+                return port
 
 
 def log_tail(path: Path) -> str:

@@ -70,13 +70,16 @@ class WorkerApp(StreamApp):
 
     async def on_start(self) -> None:
         await super().on_start()
-        self.endpoint = await serve(
-            self.plan.metrics.registry,
-            host=self.worker_settings.metrics_host,
-            port=self.worker_settings.worker_port,
-            is_ready=self.why_not_ready,
-            is_alive=self.why_not_alive,
-        )
+        try:
+            self.endpoint = await serve(
+                self.plan.metrics.registry,
+                self.worker_settings.metrics_address("worker"),
+                is_ready=self.why_not_ready,
+                is_alive=self.why_not_alive,
+            )
+        except Fatal as refused:
+            self.failure.declare(refused)
+            raise
         log.info("metrics and probes", event_name="serving", port=self.endpoint.port)
 
     async def find_missing_rows(self, partition: int) -> Mapping[str, Rows]:

@@ -139,8 +139,7 @@ class PollerService:
         rpc = self._rpc or open_nodes(settings, self._clock, Purpose.TIP, self.metrics.request, self.metrics)
         endpoint = await telemetry.serve(
             self.metrics.registry,
-            host=settings.metrics_host,
-            port=settings.poller_port,
+            settings.metrics_address("poller"),
             is_ready=self.readiness,
         )
         announce(endpoint.port)

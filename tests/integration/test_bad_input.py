@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ async def environment(services: Services, node: Node) -> dict[str, str]:
         "DRIFTWATCH_KAFKA": services.kafka,
         "DRIFTWATCH_DATABASE": services.database.rpartition("/")[0] + f"/{name}",
         "DRIFTWATCH_TOPIC_PREFIX": f"{name}.",
+        "DRIFTWATCH_APP_ID": name,
         "DRIFTWATCH_SLOT": name,
         "SOROBAN_RPC_URL": node.url,
         "STELLAR_NETWORK_PASSPHRASE": PASSPHRASE,
@@ -165,3 +167,18 @@ async def test_settings_that_are_wrong_are_named_together(environment: dict[str,
     assert refused.code == 2
     assert "partitions" in refused.err
     assert "heartbeat_ms" in refused.err
+
+
+@pytest.mark.parametrize("command", ["worker", "poller", "sweeper", "connect"])
+async def test_a_port_that_somebody_else_has_is_named_with_its_setting(
+    environment: dict[str, str], command: str
+) -> None:
+    await make_table(environment)
+    setting = f"DRIFTWATCH_{command.upper()}_PORT"
+    assert (await run_command("topics", environment=environment)).code == 0
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        refused = await run_command(command, environment=environment | {setting: str(port)})
+    assert refused.code == 2
+    assert f"127.0.0.1:{port}" in refused.err
+    assert f"set {setting}" in refused.err
