@@ -67,12 +67,13 @@ class Detector:
         self.trust = Trust(rule, self.left, self.right)
         self._proofs = Proofs(self.left)
         self.keys = Keys(self.left, self.right, held)
+        self.keys.log = log
         self.mutes: list[Mute] = []
         self._events = (0, 0)
         self._schedule = Schedule()
         self._teller = Teller(rule, confirmed)
         self.suspects = Suspects(rule, self.keys, confirmed)
-        self._judge = Judge(self._teller, self.keys, self._schedule, self.suspects, log)
+        self._judge = Judge(self._teller, self.keys, self._schedule, self.suspects)
         self._room = INFINITY
         self._observer = Observer(self.suspects, self._schedule, self.trust, self._proofs)
         self.ends_at = INFINITY
@@ -252,7 +253,7 @@ class Detector:
 
     def keep_log(self, log: UnverifiableLog) -> None:
         """Note there what cannot be judged from now on; a log outlives a restart."""
-        self._judge.log = log
+        self.keys.log = log
 
     def finish_log(self) -> None:
         """No more input follows: what is unknown still is in the log without an end."""

@@ -73,7 +73,7 @@ class Teller:
 
     def __init__(self, rule: Rule, confirmed: str) -> None:
         self.rule, self.confirmed = rule, confirmed
-        """How what is opened next was confirmed."""
+        """How what is told next was confirmed."""
         self.decided = (0, 0, 0)
         """Decided through, left and right watermark (µs): the headers of what is told next."""
 
@@ -83,22 +83,33 @@ class Teller:
         record = state.record
         if record is not None and record.state == "open":
             found = differences_of(self.rule, segment, record.last)
-            return None if found == record.last else self._tell(key, record, "updated", segment, found)
+            if found == record.last:
+                return None
+            record.confirmed = self.confirmed
+            return self._tell(key, record, "updated", segment, found)
+        checked = segment.start - self.rule.window.lag_us - self.rule.window.skew_us
         if self._reopens(record, segment.start) and record is not None:
             record.state, record.since, record.until = "open", segment.start, None
             record.flaps += 1
-            record.is_doubted, record.confirmed = False, self.confirmed
-            record.is_taken_up = False
+            record.is_doubted = record.is_taken_up = False
+            record.confirmed, record.checked = self.confirmed, checked
             return self._tell(key, record, "reopened", segment, differences_of(self.rule, segment, []))
         episode = self.episode_at(key, state, segment.start)
         state.record = record = EpisodeRecord(segment.start, "open", episode, segment.start)
-        record.confirmed = self.confirmed
+        record.confirmed, record.checked = self.confirmed, checked
         return self._tell(key, record, "opened", segment, differences_of(self.rule, segment, []))
 
+    def is_news(self, record: EpisodeRecord | None, segment: Segment, before: Segment | None) -> bool:
+        """Would an open episode be updated where the segment begins? `before`: the segment that is told just
+        before it, where it is not the one told last."""
+        last = [] if record is None else record.last
+        told = last if before is None else differences_of(self.rule, before, [])
+        return differences_of(self.rule, segment, told) != told
+
     def episode_at(self, key: str, state: KeyState, start: int) -> str:
-        """The id of the episode to which a stretch belongs that begins then."""
+        """The id of the episode to which a stretch belongs that begins then, or has not ended."""
         record = state.record
-        if record is not None and self._reopens(record, start):
+        if record is not None and (record.state == "open" or self._reopens(record, start)):
             return record.episode
         return derive_id(self.rule.id, key, start)
 
@@ -110,7 +121,7 @@ class Teller:
         record = state.record
         if record is None:
             return None
-        record.state, record.until = "resolved", segment.start
+        record.state, record.until, record.confirmed = "resolved", segment.start, self.confirmed
         return self._tell(key, record, "resolved", segment, [])
 
     def end(self, key: str, record: EpisodeRecord, segment: Segment) -> Transition:

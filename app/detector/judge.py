@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from app.detector.episode import Teller
@@ -21,15 +22,17 @@ from app.detector.schedule import Schedule
 from app.detector.segments import OK, UNVERIFIABLE, Comparison, Segment, find_cover, find_segments
 from app.detector.settling import Settler
 from app.detector.stretches import Drifting, Verdicts, Walk, find_turns
-from app.detector.suspects import Suspects
+from app.detector.suspects import LIVE, Suspects
 from app.detector.timeline import (
     KeyState,
     Piece,
     RowState,
     forget_versions,
+    judged_through,
     merge_rows,
+    state_horizon,
 )
-from app.detector.unverifiable import UnknownKeys, UnverifiableLog
+from app.detector.unverifiable import UnknownKeys
 
 KEPT_UNTIL_SEEDED: Final = 64
 """So many versions of a key wait for the seed of its other side: what they show then does not depend on when
@@ -44,11 +47,9 @@ Sides = tuple[Sequence[Piece], Sequence[Piece]]
 class Judge:
     """Judges keys of one rule. Nothing before a key's horizons and its record's date is judged twice."""
 
-    def __init__(
-        self, teller: Teller, keys: Keys, schedule: Schedule, suspects: Suspects, log: UnverifiableLog | None
-    ) -> None:
-        self.rule, self.teller, self.keys, self.schedule, self.log = teller.rule, teller, keys, schedule, log
-        self.suspects, self._settler = suspects, Settler(teller.rule.id, keys)
+    def __init__(self, teller: Teller, keys: Keys, schedule: Schedule, suspects: Suspects) -> None:
+        self.rule, self.teller, self.keys, self.schedule = teller.rule, teller, keys, schedule
+        self.suspects, self._settler = suspects, Settler(teller.rule, keys)
         self.comparison = Comparison(teller.rule)
         self.one_sided = UnknownKeys()
         """Keys of which a side is unknown for want of a seed: looked at again once it is seeded."""
@@ -80,7 +81,7 @@ class Judge:
             effects += self._settler.settle(key, state)
             if state.right is not None:
                 end = min(end, find_unsettled(state.right) - self.comparison.before)
-        judged = max(_judged_through(state), self.begins_at)
+        judged = max(judged_through(state), self.begins_at)
         if end <= judged:
             self.schedule.put(key, max(judged, through + 1))
             return
@@ -104,15 +105,15 @@ class Judge:
 
     def note_open_ends(self) -> None:
         """What could not be judged and is unknown still has no end yet, however long nobody has looked."""
-        if self.log is None:
+        if self.keys.log is None:
             return
         for key in self.keys.every():
             state = self.keys.find(key)
             for side, pieces in zip(Side, () if state is None else self._sides(key, state), strict=False):
                 watermark = self.keys.left if side is Side.LEFT else self.keys.right
                 name = (key, side, pieces[-1][0])
-                if pieces[-1][2] == UNKNOWN and (name in self.log.pieces or watermark.past):
-                    self.log.pieces[name] = INFINITY
+                if pieces[-1][2] == UNKNOWN and (name in self.keys.log.pieces or watermark.past):
+                    self.keys.log.pieces[name] = INFINITY
 
     def end(self, key: str, at: int, effects: list[Effect]) -> None:
         """The rule's version ends: an open episode resolves, and nothing is kept of it."""
@@ -168,8 +169,8 @@ class Judge:
         """Segments, then turns, then transitions: (judged through, next instant at which the key can
         change)."""
         segments, later = find_segments(self.comparison, key, *sides, span)
-        if self.log is not None:
-            self.log.note(key, sides, (span[1], span[1] + self.comparison.before), segments)
+        if self.keys.log is not None:
+            self.keys.log.note(key, sides, (span[1], span[1] + self.comparison.before), segments)
         record = state.record
         is_open = record is not None and record.state == "open"
         if record is not None and is_open and not (record.is_doubted or record.is_taken_up):
@@ -177,7 +178,8 @@ class Judge:
             if record.is_doubted:
                 self.keys.changed.records.add(key)
         self.teller.confirmed, through = self.suspects.find_confirmation(state)
-        verdicts = find_turns(self.rule, segments, Walk(is_open, span[1], later, through))
+        is_news = partial(self.teller.is_news, record)
+        verdicts = find_turns(self.rule, segments, Walk(is_open, span[1], later, through, is_news))
         self._tell_turns(key, state, verdicts, effects)
         exempt = (
             self._count_exempt(key, sides, segments, verdicts.judged) if self.comparison.exemptions else 0
@@ -193,7 +195,7 @@ class Judge:
         return verdicts.judged, verdicts.later
 
     def _tell_turns(self, key: str, state: KeyState, verdicts: Verdicts, effects: list[Effect]) -> None:
-        """Transitions first; then the question about the stretch that cannot be told yet."""
+        """Transitions first; then the question about the turn that cannot be told yet."""
         for turn in verdicts.turns:
             is_open = state.record is not None and state.record.state == "open"
             tell = self.teller.drifting if type(turn) is Drifting else self.teller.in_sync
@@ -204,11 +206,13 @@ class Judge:
                     self.keys.count(f"confirmed_{self.teller.confirmed}")
                 self.keys.changed.records.add(key)
                 effects.append(told)
-            if state.suspect is not None and turn.segment.start == state.suspect.since:
-                self.suspects.clear(key, state)
+            if told is not None and state.suspect is not None and state.record is not None:
+                state.record.checked = max(state.record.checked, state.suspect.right_at or -INFINITY)
+                if turn.segment.start == state.suspect.since:
+                    self.suspects.clear(key, state)
         if self.suspects.follow(key, state, verdicts.judged, verdicts.suspect) and state.suspect is not None:
             episode = self.teller.episode_at(key, state, state.suspect.since)
-            effects.append(self.suspects.ask(key, state.suspect, episode))
+            effects.append(self.suspects.ask(key, state.suspect, state.record, episode))
 
     def _is_doubtful(self, key: str, state: KeyState, sides: Sides, at: int) -> bool:
         """Was an instant that had been judged as drift proven unknown, or in sync, since? False where it is
@@ -254,7 +258,7 @@ class Judge:
 
     def _forget_versions(self, key: str, state: KeyState, judged: int) -> None:
         """Drop what can no longer matter; a side's horizon is the moment up to which its key had been
-        judged."""
+        judged. What an entry was while an episode is open matters until it has been read live once more."""
         if state.left is not None:
             for row in state.left.rows.values():
                 if len(row.versions) > 1 and forget_versions(row.versions, judged):
@@ -263,7 +267,10 @@ class Judge:
         right = state.right
         if right is None or len(right.versions) == 1:
             return
-        if forget_versions(right.versions, judged - self.comparison.after):
+        needed = judged - self.comparison.after
+        if state.record is not None and state.record.state == "open" and self.suspects.mode == LIVE:
+            needed = min(needed, state.record.checked)
+        if forget_versions(right.versions, needed):
             right.horizon = judged
             self.keys.changed.right.add(key)
 
@@ -356,15 +363,3 @@ def _next_move(row: RowState, through: int) -> int:
         if version.at > through:
             return version.at
     return row.versions[-1].at
-
-
-def state_horizon(state: KeyState) -> int:
-    """The later of both sides' horizons."""
-    left = state.left.horizon if state.left is not None else -INFINITY
-    right = state.right.horizon if state.right is not None else -INFINITY
-    return max(left, right)
-
-
-def _judged_through(state: KeyState) -> int:
-    judged = state_horizon(state)
-    return judged if state.record is None else max(judged, state.record.judged)

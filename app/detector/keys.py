@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from app.detector.past import Loss, lay_loss, lay_sweep, shorten
 from app.detector.timeline import KeyState, LeftState, RightState
+from app.detector.unverifiable import UnverifiableLog
 from app.detector.watermark import Watermark
 
 LIVE_STATES: Final = 10_000
@@ -37,6 +38,7 @@ class Keys:
         self.live: dict[str, KeyState] = {}
         self.changed = Changed(set(), set(), set())
         self.counts: defaultdict[str, int] = defaultdict(int)
+        self.log: UnverifiableLog | None = None
         self.open: dict[str, str] = {}
         """Severity by key of the episodes that are open."""
 

@@ -14,14 +14,20 @@ Count = Callable[[str], None]
 
 
 class Settled(NamedTuple):
-    """What comparing an as-of read with what is held came to. `is_conclusive`: the read could be compared."""
+    """What comparing an as-of read with what is held came to. `is_conclusive`: the read could be compared;
+    `refuted_from`: since when what was held is proven wrong, or unknown; None where it is not."""
 
-    is_lost: bool
+    refuted_from: int | None
     is_conclusive: bool
 
+    @property
+    def is_lost(self) -> bool:
+        """Does it prove lost input?"""
+        return self.refuted_from is not None
 
-CONFIRMED = Settled(is_lost=False, is_conclusive=True)
-INCONCLUSIVE = Settled(is_lost=False, is_conclusive=False)
+
+CONFIRMED = Settled(None, is_conclusive=True)
+INCONCLUSIVE = Settled(None, is_conclusive=False)
 
 
 def apply_change(
@@ -83,7 +89,8 @@ def settle_read(left: LeftState, read: RowAsOf, watermark: Watermark, count: Cou
     if read.row is None:
         _settle_others(left, read, watermark)
     found = [_check_row(row, read, count) for row in _rows_meant(left, read)]
-    return Settled(any(each.is_lost for each in found), all(each.is_conclusive for each in found))
+    refuted = [each.refuted_from for each in found if each.refuted_from is not None]
+    return Settled(min(refuted, default=None), all(each.is_conclusive for each in found))
 
 
 def _settle_others(left: LeftState, read: RowAsOf, watermark: Watermark) -> None:
@@ -113,7 +120,8 @@ def _check_row(row: RowState, read: RowAsOf, count: Count) -> Settled:
     if held.value == value:
         count("as_of_confirmed")
         return CONFIRMED
-    until = versions[i + 1].at if i + 1 < len(versions) else INFINITY
+    following = versions[i + 1] if i + 1 < len(versions) else None
+    until = INFINITY if following is None else following.at
     is_lost = held.value != UNKNOWN
     if is_lost and until <= read.read_at:
         # the clocks of two commits may stand the wrong way round, and the later one then takes the place of
@@ -123,10 +131,13 @@ def _check_row(row: RowState, read: RowAsOf, count: Count) -> Settled:
     if is_lost:
         versions[i] = held._replace(value=UNKNOWN)
     at = max(read.read_at, held.at + 1)
+    if following is not None and following.trace is None and following.value not in (UNKNOWN, value):
+        # a later read has been settled before, and between the two it changed unheard, nobody knows when
+        at = until
     if at < until:
         versions.insert(i + 1, Version(at, held.position, value, None))
     count("as_of_repaired" if is_lost else "as_of_learned")
-    return Settled(is_lost, is_conclusive=True)
+    return Settled(held.at if is_lost else None, is_conclusive=True)
 
 
 def _is_seen(version: Version, read: RowAsOf) -> bool:

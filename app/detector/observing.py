@@ -22,6 +22,7 @@ from app.detector.model import (
 )
 from app.detector.proofs import Proofs
 from app.detector.schedule import Schedule
+from app.detector.settling import note_refuted
 from app.detector.suspects import Suspects
 from app.detector.timeline import limit_versions
 from app.detector.trust import Trust
@@ -111,6 +112,7 @@ class Observer:
             self._schedule_right(key, outcome.at)
         if not outcome.is_lost:
             return []
+        note_refuted(self.rule, self.keys, key, Side.RIGHT, outcome.at)
         detail = "an entry changed and no event told of it"
         return [self._incident(key, "continuity", Side.RIGHT, outcome.at, detail)]
 

@@ -63,14 +63,20 @@ def apply_read(right: RightState, read: EntryRead, watermark: Watermark, count: 
         and is_exact
     ):
         return _fill_newest(right, read)
-    if modified < 0 or read.value == ABSENT:
+    if modified < 0 or (read.value == ABSENT and modified <= right.position):
         modified = _newest_position(right, read.read_ledger)
     statement = EntryAsOf(
-        read.rule, read.key, read.value, modified, read.modified_at, read.read_ledger, read.read_at
+        read.rule,
+        read.key,
+        read.value,
+        modified,
+        read.modified_at if is_exact else None,
+        read.read_ledger,
+        read.read_at,
     )
     if modified > right.position:
-        if read.modified_at is not None:
-            statement = statement._replace(read_ledger=modified, read_at=read.modified_at)
+        if statement.modified_at is not None:
+            statement = statement._replace(read_ledger=modified, read_at=statement.modified_at)
         return ReadOutcome(None, statement, False)
     if read.value == ABSENT and read.read_ledger > modified and read.read_at > watermark.at:
         return ReadOutcome(None, statement._replace(modified_at=None), False)
@@ -83,8 +89,7 @@ def apply_read(right: RightState, read: EntryRead, watermark: Watermark, count: 
     if silent is None:
         return ReadOutcome(first, None, False)
     is_lost = right.versions[silent].value != UNKNOWN
-    first = right.versions[silent].at
-    _begin(right, statement, silent)
+    first = _begin(right, statement, silent)
     if is_lost:
         count("unannounced")
     return ReadOutcome(first, None, is_lost)
@@ -160,7 +165,7 @@ def settle_read(right: RightState, read: EntryAsOf, count: Count, before: EntryA
         count("as_of_inconclusive")
         return INCONCLUSIVE
     held = versions[i]
-    if held.value == UNKNOWN and held.trace is not None:
+    if held.value == UNKNOWN and held.trace is not None and _tells_of(read, held):
         is_dated = read.modified_ledger >= 0 and read.value != ABSENT
         modified = read.modified_ledger if is_dated else held.position
         if fill_unknown(right, read._replace(modified_ledger=modified)) is not None:
@@ -176,9 +181,15 @@ def settle_read(right: RightState, read: EntryAsOf, count: Count, before: EntryA
             return CONFIRMED
         i = silent
     is_lost = versions[i].value != UNKNOWN
-    _begin(right, read, i, -INFINITY if before is None else before.read_at)
+    since = _begin(right, read, i, -INFINITY if before is None else before.read_at)
     count("as_of_repaired" if is_lost else "as_of_learned")
-    return Settled(is_lost, is_conclusive=True)
+    return Settled(since if is_lost else None, is_conclusive=True)
+
+
+def _tells_of(read: EntryAsOf, held: Version) -> bool:
+    """Does the read say what the entry became with the event of a version? An absence does where that event,
+    or an earlier one, made somebody look; else the entry may have gone at any time since, unheard."""
+    return read.value != ABSENT or 0 <= read.modified_ledger <= held.position
 
 
 def _find_silent(right: RightState, read: EntryAsOf) -> int | None:
@@ -198,10 +209,10 @@ def _find_silent(right: RightState, read: EntryAsOf) -> int | None:
     return None if read.modified_at is not None and following.at <= read.modified_at else i
 
 
-def _begin(right: RightState, read: EntryAsOf, i: int, seen: int = -INFINITY) -> None:
+def _begin(right: RightState, read: EntryAsOf, i: int, seen: int = -INFINITY) -> int:
     """The read value begins inside piece `i`: when it was modified, where that is known, else when it was
     read. What the piece was between the last certain moment (`seen`, where nothing newer is known) and then
-    is unknown."""
+    is unknown. Since when it is not what was held."""
     versions = right.versions
     held = versions[i]
     is_newest = i == len(versions) - 1
@@ -220,3 +231,4 @@ def _begin(right: RightState, read: EntryAsOf, i: int, seen: int = -INFINITY) ->
     versions[i : i + 1] = pieces
     if is_newest:
         right.certain = max(right.certain, read.read_at)
+    return min(certain, at)

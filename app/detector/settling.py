@@ -6,15 +6,15 @@ from app.detector import left as left_side
 from app.detector import right as right_side
 from app.detector.keys import Keys
 from app.detector.left import Settled
-from app.detector.model import Effect, EntryAsOf, Incident, RowAsOf, Side
-from app.detector.timeline import KeyState, LeftState, RightState
+from app.detector.model import Effect, EntryAsOf, Incident, RowAsOf, Rule, Side
+from app.detector.timeline import KeyState, LeftState, RightState, judged_through
 
 
 class Settler:
     """Settles the reads of one rule's keys, and tells suspects what was answered."""
 
-    def __init__(self, rule_id: str, keys: Keys) -> None:
-        self.rule_id, self.keys = rule_id, keys
+    def __init__(self, rule: Rule, keys: Keys) -> None:
+        self.rule, self.keys = rule, keys
 
     def settle(self, key: str, state: KeyState) -> list[Effect]:
         """Settle the reads whose marks have come. One that falls into a loss proves nothing: what it saw may
@@ -52,14 +52,32 @@ class Settler:
         if state.suspect is not None:
             state.suspect.note_row(read, is_conclusive=settled.is_conclusive)
             self.keys.changed.records.add(key)
-        return [self._as_of(key, Side.LEFT, read.read_at, "row")] if settled.is_lost else []
+        return self._tell_refuted(key, Side.LEFT, settled, read.read_at)
 
     def _note_entry(self, key: str, state: KeyState, read: EntryAsOf, settled: Settled) -> list[Effect]:
         if state.suspect is not None and settled.is_conclusive:
             state.suspect.note_entry(read)
             self.keys.changed.records.add(key)
-        return [self._as_of(key, Side.RIGHT, read.read_at, "entry")] if settled.is_lost else []
+        return self._tell_refuted(key, Side.RIGHT, settled, read.read_at)
 
-    def _as_of(self, key: str, side: Side, at: int, what: str) -> Incident:
+    def _tell_refuted(self, key: str, side: Side, settled: Settled, read_at: int) -> list[Effect]:
+        if settled.refuted_from is None:
+            return []
         self.keys.count("lost")
-        return Incident(self.rule_id, key, "as_of", side, at, at, f"{what} is not what was held")
+        note_refuted(self.rule, self.keys, key, side, settled.refuted_from)
+        detail = f"{'row' if side is Side.LEFT else 'entry'} is not what was held"
+        return [Incident(self.rule.id, key, "as_of", side, settled.refuted_from, read_at, detail)]
+
+
+def note_refuted(rule: Rule, keys: Keys, key: str, side: Side, since: int) -> None:
+    """What was held since then is proven wrong; where it has been judged by already, what was said of the key
+    there is worth no more than if it had been unknown."""
+    state = keys.find(key)
+    if keys.log is None or state is None:
+        return
+    judged, window = judged_through(state), rule.window
+    until = judged if side is Side.LEFT else judged - window.lag_us - window.skew_us
+    reaches = judged if side is Side.LEFT else judged + window.lead_us + window.skew_us
+    is_open = state.record is not None and state.record.state == "open"
+    if since < until or (is_open and since < reaches):
+        keys.log.note_piece(key, side, since, max(until, since + 1))

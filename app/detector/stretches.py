@@ -3,8 +3,8 @@ filters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from app.detector.model import INFINITY, Rule
 from app.detector.segments import BAD, OK, UNVERIFIABLE, Segment
@@ -24,8 +24,8 @@ class InSync(NamedTuple):
 
 class Verdicts(NamedTuple):
     """What the segments mean. `judged`: all instants before it are decided; `later`: the next instant at
-    which a silent key can change; `transient`: violations shorter than `min`; `suspect`: where the stretch
-    begins that must be confirmed first."""
+    which a silent key can change; `transient`: violations shorter than `min`; `suspect`: the instant of the
+    turn that must be confirmed first."""
 
     turns: list[Drifting | InSync]
     judged: int
@@ -34,14 +34,19 @@ class Verdicts(NamedTuple):
     suspect: int | None = None
 
 
+IsNews: TypeAlias = Callable[[Segment, Segment | None], bool]
+"""Does a segment differ from what was told: from the segment before it in this walk, where there is one?"""
+
+
 class Walk(NamedTuple):
     """How the segments are walked: with an episode open or not, up to `end`; `later`: the next instant after
-    it at which one may change. A stretch that begins after `confirmed_through` is not told yet."""
+    it at which one may change. What `is_news` after `confirmed_through` is not told yet."""
 
     is_open: bool
     end: int
     later: int
     confirmed_through: int = INFINITY
+    is_news: IsNews = lambda segment, before: True
 
 
 def find_turns(rule: Rule, segments: Sequence[Segment], how: Walk) -> Verdicts:
@@ -62,7 +67,8 @@ class _Walk:
     def __init__(self, rule: Rule, segments: Sequence[Segment], how: Walk) -> None:
         self.minimum, self.hysteresis = rule.window.min_us, rule.hysteresis_us
         self.segments, self.is_open, self.running = segments, how.is_open, how.is_open
-        self.confirmed_through = how.confirmed_through
+        self.confirmed_through, self.is_news = how.confirmed_through, how.is_news
+        self.told: Segment | None = None
         self.suspect: int | None = None
         self.turns: list[Drifting | InSync] = []
         self.transient = 0
@@ -80,7 +86,7 @@ class _Walk:
             if kind == BAD:
                 following = self._drift(i)
                 if following is None:
-                    return self.segments[i].start, self.minimum
+                    return self._undecided(i), self.minimum
                 i = following
                 continue
             if not self.is_open:
@@ -88,9 +94,19 @@ class _Walk:
                 continue
             following = self._calm(i)
             if following is None:
-                return self.segments[i].start, self.hysteresis
+                return self._undecided(i), self.hysteresis
             i = following
         return None
+
+    def _undecided(self, i: int) -> int:
+        return self.segments[i].start if self.suspect is None else self.suspect
+
+    def _must_wait(self, segment: Segment) -> bool:
+        """Must a turn be confirmed first?"""
+        if segment.start <= self.confirmed_through:
+            return False
+        self.suspect = segment.start
+        return True
 
     def _drift(self, i: int) -> int | None:
         """The index after a bad run; None: not decided yet, it may still become long enough, or it must be
@@ -101,17 +117,19 @@ class _Walk:
                 return None
             self.transient += 1
             return j
-        if not self.is_open and self.segments[i].start > self.confirmed_through:
-            self.suspect = self.segments[i].start
-            return None
-        self.turns += [Drifting(segment) for segment in self.segments[i:j]]
-        self.is_open = self.running = True
+        for segment in self.segments[i:j]:
+            is_news = not self.is_open or self.is_news(segment, self.told)
+            if is_news and self._must_wait(segment):
+                return None
+            self.turns.append(Drifting(segment))
+            self.told = segment
+            self.is_open = self.running = True
         return j
 
     def _calm(self, i: int) -> int | None:
         """In sync with an open episode: resolve where it lasts for `hysteresis` (violations shorter than
-        `min` count as in sync); None: not decided yet; else joined: the index where the same stretch goes
-        on."""
+        `min` count as in sync); None: not decided yet, or to be confirmed; else joined: the index where the
+        same stretch goes on."""
         j = calm_until = i
         while j < len(self.segments) and self.segments[j].kind != UNVERIFIABLE:
             if self.segments[j].kind == OK:
@@ -125,6 +143,8 @@ class _Walk:
             if k < len(self.segments):
                 calm_until = k
         if self.segments[calm_until - 1].until - self.segments[i].start >= self.hysteresis:
+            if self._must_wait(self.segments[i]):
+                return None
             self.turns.append(InSync(self.segments[i]))
             self.is_open = self.running = False
             return i + 1

@@ -1,4 +1,4 @@
-"""The suspects of one rule: stretches that are not told before both sides of their key were read live."""
+"""The suspects of one rule: turns that are not told before both sides of their key were read live."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from app.detector.keys import Keys
 from app.detector.model import INFINITY, Confirm, Rule
-from app.detector.timeline import KeyState, Suspect
+from app.detector.timeline import EpisodeRecord, KeyState, Suspect
 
 LIVE: Final = "live"
 """Confirmed by a live read of both sides. As the mode of a detector: ask for one."""
@@ -30,8 +30,7 @@ class Suspects:
         self.answering: set[str] = set()
 
     def find_confirmation(self, state: KeyState) -> tuple[str, int]:
-        """(how, through): a stretch of the key that begins by `through` may be told, and counts as confirmed
-        like that."""
+        """(how, through): a turn of the key by `through` may be told, and counts as confirmed like that."""
         suspect = state.suspect
         if self.mode != LIVE:
             return self.mode, INFINITY
@@ -42,8 +41,8 @@ class Suspects:
         return LIVE, suspect.confirmed_through
 
     def follow(self, key: str, state: KeyState, judged: int, since: int | None) -> bool:
-        """Take in what a look came to: nothing undecided before `judged`, and a stretch from `since` on that
-        must be confirmed (None: there is none). True where that is to be asked for.
+        """Take in what a look came to: nothing undecided before `judged`, and a turn at `since` that must be
+        confirmed (None: there is none). True where that is to be asked for.
 
         A suspect that has been told is cleared before."""
         suspect = state.suspect
@@ -69,10 +68,12 @@ class Suspects:
         """Input was declared lost: whether they are suspects still is seen with the next mark."""
         self.answering.update(self.waiting)
 
-    def ask(self, key: str, suspect: Suspect, episode: str) -> Confirm:
-        """The question."""
+    def ask(self, key: str, suspect: Suspect, record: EpisodeRecord | None, episode: str) -> Confirm:
+        """The question. An open episode's end may have gone unheard at any time since it was read live."""
         window = self.rule.window
         history_from = suspect.since - window.lag_us - window.skew_us
+        if record is not None and record.state == "open":
+            history_from = min(history_from, record.checked)
         return Confirm(self.rule.id, key, episode, *suspect.not_before, history_from)
 
     def restore(self, key: str) -> None:

@@ -105,7 +105,7 @@ class RightState:
 
 
 class Suspect:
-    """A stretch that begins at `since` and is not told before both sides were read live, or the time is up.
+    """A turn at `since` that is not told before both sides were read live, or the time is up.
 
     Nothing from `since` on is judged meanwhile, so what the reads prove counts. A read answers when it is not
     older than `not_before` (left: time, right: ledger); `left_at` and `right_at`: when the answer was read.
@@ -123,7 +123,7 @@ class Suspect:
 
     @property
     def confirmed_through(self) -> int:
-        """Stretches that begin by then may be told: both sides were read after it."""
+        """What begins by then may be told: both sides were read after it."""
         if self.left_at is None or self.right_at is None:
             return -INFINITY
         return max(self.since, min(self.left_at, self.right_at))
@@ -148,10 +148,12 @@ class EpisodeRecord:
 
     `state`: "open" or "resolved". `last`: the differences last told (JSON types). `is_doubted`: what was held
     at its start has since been proven unknown. `is_taken_up`: that is not known any more, for want of state
-    and not of input. `confirmed`: how its opening was confirmed.
+    and not of input. `confirmed`: how what was told last was confirmed. `checked`: where the part of the
+    entry's past begins that no live read has gone back through.
     """
 
     __slots__ = (
+        "checked",
         "confirmed",
         "episode",
         "flaps",
@@ -175,6 +177,7 @@ class EpisodeRecord:
         self.severity = ""
         self.is_doubted = self.is_taken_up = False
         self.confirmed = ""
+        self.checked = since
 
 
 class KeyState:
@@ -302,3 +305,16 @@ def forget_versions(versions: list[Version], limit: int) -> bool:
         count += 1
     del versions[:count]
     return count > 0
+
+
+def state_horizon(state: KeyState) -> int:
+    """The later of both sides' horizons."""
+    left = state.left.horizon if state.left is not None else -INFINITY
+    right = state.right.horizon if state.right is not None else -INFINITY
+    return max(left, right)
+
+
+def judged_through(state: KeyState) -> int:
+    """All instants of the key before it are judged."""
+    judged = state_horizon(state)
+    return judged if state.record is None else max(judged, state.record.judged)

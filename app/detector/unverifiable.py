@@ -74,6 +74,10 @@ class UnverifiableLog:
         for side, pieces, end in zip((Side.LEFT, Side.RIGHT), sides, known_until, strict=True):
             for i, piece in enumerate(pieces):
                 if piece[2] == UNKNOWN and piece[0] < end:
-                    name = (key, side, piece[0])
                     until = pieces[i + 1][0] if i + 1 < len(pieces) else INFINITY
-                    self.pieces[name] = max(min(until, end), self.pieces.get(name, -INFINITY))
+                    self.note_piece(key, side, piece[0], min(until, end))
+
+    def note_piece(self, key: str, side: Side, since: int, until: int) -> None:
+        """Remember that nothing can be said of what a side was in [since, until)."""
+        name = (key, side, since)
+        self.pieces[name] = max(until, self.pieces.get(name, -INFINITY))

@@ -59,7 +59,8 @@ class Stretch:
 @dataclass(slots=True)
 class Verdicts:
     """What a run published. `unknown`: by key, where nothing is claimed: unknown pieces as far as they
-    reach. `second_payloads`: ids that were told twice with two payloads; there is none."""
+    reach. `waits`: by key, where a turn waits to be confirmed as the input ends: nothing later is told yet.
+    `second_payloads`: ids that were told twice with two payloads; there is none."""
 
     stretches: dict[str, list[Stretch]] = field(default_factory=dict)
     transitions: list[tuple[int, Transition]] = field(default_factory=list)
@@ -68,6 +69,7 @@ class Verdicts:
     incidents: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     verified_through: int = -INFINITY
+    waits: dict[str, int] = field(default_factory=dict)
     second_payloads: list[str] = field(default_factory=list)
     restarts: int = 0
 
@@ -112,6 +114,8 @@ def close(verdicts: Verdicts, detector: Detector, log: UnverifiableLog) -> Verdi
     detector.finish_log()
     verdicts.verified_through = detector.verified_through
     verdicts.counts = dict(detector.counts)
+    states = {key: detector.snapshot(key) for key in detector.suspects.waiting}
+    verdicts.waits = {key: state.suspect.since for key, state in states.items() if state and state.suspect}
     verdicts.pieces = log.pieces | _unknown_ends(detector)
     _gather(verdicts)
     window = detector.rule.window

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from app.detector.model import INFINITY
 from app.detector.values import format_time
 from app.simulation.baselines import Alarm
 from app.simulation.histories import Cause, KeyLife
@@ -189,7 +190,7 @@ class Case(NamedTuple):
 def score_key(score: Score, case: Case, verdicts: Verdicts) -> list[str]:
     """Count one key; what was wrong, in words."""
     wrong: list[str] = []
-    through = verdicts.verified_through
+    through = min(verdicts.verified_through, verdicts.waits.get(case.key, INFINITY) - 1)
     for stretch in case.told:
         score.own.alarms += 1
         false = _falsehood(stretch, case, through)

@@ -122,6 +122,7 @@ _RECORD_FIELDS: Final = (
     "is_doubted",
     "confirmed",
     "is_taken_up",
+    "checked",
 )
 _SUSPECT_FIELDS: Final = ("left_at", "right_at", "spoiled_at", "is_timed_out")
 

@@ -84,6 +84,10 @@ class StatusView:
         """The record of one run."""
         return self._runs.get(f"run|{rule}|{run}")
 
+    def rules(self) -> set[str]:
+        """The rules that workers have told of."""
+        return {rule for rule, _ in self._verified}
+
     def verified_through(self, rule: str) -> int | None:
         """Up to when (µs) the rule is judged in every partition; None where one has not said."""
         found = [self._verified.get((rule, one)) for one in range(self._partitions)]
@@ -133,7 +137,7 @@ class StatusView:
             if len(self.incidents) > _MOST_INCIDENTS:
                 self.incidents.popitem(last=False)
         if value is not None and value["cause"] == "as_of":
-            self._repairs[key] = (value["rule"], microseconds(value["from"] or "") or 0)
+            self._repairs[key] = (value["rule"], microseconds(value["until"] or "") or 0)
             if len(self._repairs) > _MOST_REPAIRS:
                 self._repairs.popitem(last=False)
 

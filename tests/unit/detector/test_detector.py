@@ -290,7 +290,7 @@ def test_a_lost_read_is_one_incident() -> None:
     story.row_as_of(160, (9, "x"))
     story.until(161)
     assert story.incidents == [
-        Incident("r", KEY, "as_of", Side.LEFT, us(160), us(160), "row is not what was held")
+        Incident("r", KEY, "as_of", Side.LEFT, us(101), us(160), "row is not what was held")
     ]
     assert story.counts["lost"] == 1
 

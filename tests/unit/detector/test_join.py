@@ -184,4 +184,4 @@ def test_a_snapshot_speaks_of_both_tables() -> None:
     assert story.incidents == []
     story.saw(181, {1: INVOICE})
     story.until(190)
-    assert [(each.cause, each.from_us) for each in story.incidents] == [("as_of", us(181))]
+    assert [(each.cause, each.from_us) for each in story.incidents] == [("as_of", us(160))]

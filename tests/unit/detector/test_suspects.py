@@ -173,15 +173,18 @@ def test_a_reopening_is_confirmed_too_and_keeps_its_episode() -> None:
     story.answer(241, {1: OLD}, 52, NEW, modified=40)
     story.until(245)
     story.row(250, NEW, OLD)
+    story.until(290)
+    assert story.lines == ["opened 03:52 limit"]
+    story.answer(291, {1: NEW}, 62, NEW, modified=40)
     story.until(300)
+    assert story.lines[1:] == ["resolved 04:10"]
+
     story.row(310, LATER, NEW)
     story.until(330)
-    assert story.lines == ["opened 03:52 limit", "resolved 04:10"]
-    assert [asked.episode for asked in story.asked] == [derive_id("r", KEY, us(232))] * 2
-
     story.answer(331, {1: LATER}, 70, NEW, modified=40)
     story.until(345)
     assert story.lines[2:] == ["reopened 05:10 limit"]
+    assert [asked.episode for asked in story.asked] == [derive_id("r", KEY, us(232))] * 3
 
 
 def test_more_than_a_thousand_are_a_storm_and_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
