@@ -197,16 +197,15 @@ class Judge:
     def _tell_turns(self, key: str, state: KeyState, verdicts: Verdicts, effects: list[Effect]) -> None:
         """Transitions first; then the question about the turn that cannot be told yet."""
         for turn in verdicts.turns:
-            is_open = state.record is not None and state.record.state == "open"
             tell = self.teller.drifting if type(turn) is Drifting else self.teller.in_sync
             told = tell(key, state, turn.segment)
-            if told is not None:
-                self.keys.count(str(told.value["transition"]))
-                if not is_open:
-                    self.keys.count(f"confirmed_{self.teller.confirmed}")
-                self.keys.changed.records.add(key)
-                effects.append(told)
-            if told is not None and state.suspect is not None and state.record is not None:
+            if told is None:
+                continue
+            self.keys.count(str(told.value["transition"]))
+            self.keys.count(f"confirmed_{self.teller.confirmed}")
+            self.keys.changed.records.add(key)
+            effects.append(told)
+            if state.suspect is not None and state.record is not None:
                 state.record.checked = max(state.record.checked, state.suspect.right_at or -INFINITY)
                 if turn.segment.start == state.suspect.since:
                     self.suspects.clear(key, state)

@@ -137,13 +137,13 @@ def test_what_a_record_says_is_judged_is_not_judged_again() -> None:
     assert story.lines == ["opened 03:52 limit", "resolved 04:48"]
 
 
-def test_transitions_are_counted_and_how_an_opening_was_confirmed() -> None:
+def test_transitions_are_counted_and_how_each_was_confirmed() -> None:
     story = drifting(Story())
     story.row(270, (100, "b"), (100, "a"))
     story.row(280, (300, "a"), (100, "b"))
     story.until(300)
     counted = {name: story.counts[name] for name in ("opened", "updated", "resolved", "confirmed_replay")}
-    assert counted == {"opened": 1, "updated": 1, "resolved": 1, "confirmed_replay": 1}
+    assert counted == {"opened": 1, "updated": 1, "resolved": 1, "confirmed_replay": 3}
     assert story.detector.open_by_severity == {}
 
 
