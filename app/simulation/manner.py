@@ -50,6 +50,7 @@ class Manner:
     epochs: int = 0
     restarts: bool = False
     confirms: bool = False
+    before_images: bool = False
     rule_changes: int = 0
 
 

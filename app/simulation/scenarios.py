@@ -114,18 +114,27 @@ _SILENT = tuple(
         ("5 % of entry changes without event", Habits(silent=0.05), Manner()),
     )
 )
+_LOOKED_AT = {"": (False, False), ", confirmed": (True, False), ", before-images too": (True, True)}
 HEALING: Final[tuple[Scenario, ...]] = tuple(
     replace(
         each,
-        name=each.name + (", confirmed" if confirms else ""),
+        name=each.name + how,
         habits=replace(each.habits, silent_until_s=_LAST_LOSS_S),
-        manner=replace(each.manner, sweeps_s=_SWEEPS, losses_until_s=_LAST_LOSS_S, confirms=confirms),
+        manner=replace(
+            each.manner,
+            sweeps_s=_SWEEPS,
+            losses_until_s=_LAST_LOSS_S,
+            confirms=confirms,
+            before_images=before_images,
+        ),
         size=_LARGE if _SELDOM in each.name else Size(),
     )
     for each in _SILENT
-    for confirms in (False, True)
+    for how, (confirms, before_images) in _LOOKED_AT.items()
+    if not (before_images and each.manner.left_loss)
 )
-"""Loss that continuity cannot prove: run apart, where it is asked for; without and with confirming."""
+"""Loss that continuity cannot prove: run apart, where it is asked for; without and with confirming, and with
+what each entry was before the event that named it."""
 
 NOT_COVERED: Final = (
     "a change of an entry without any record that makes nobody suspicious: no live read asks for it",

@@ -9,6 +9,7 @@ from app.detector.model import (
     ABSENT,
     SECOND,
     Activation,
+    EntryAsOf,
     EntryEvent,
     EntryRead,
     Gap,
@@ -19,11 +20,12 @@ from app.detector.model import (
 )
 from app.simulation.histories import FIRST_LEDGER, LEDGER_US, START, Commit, KeyLife, close_of
 from app.simulation.manner import RULE_ID, Delay, Facts, Manner, Told, plan_stalls
-from app.simulation.sweeping import tell_sweep
+from app.simulation.sweeping import tell_sweep, walk_back
 
 MARK_US = SECOND
 _SWEEP_AFTER_LOSS_S = (15, 40)
 _SWEEP_LASTS_US = 40 * SECOND
+_LOOKS_BACK_AFTER_US = (200_000, 3 * SECOND)
 _SWEEPER_RESTARTS_AFTER_US = 10 * SECOND
 
 
@@ -42,7 +44,10 @@ class Telling:
         right = left if manner.stalls_together else plan_stalls(r, manner.right_stalls, facts.seconds)
         told = self._arrive(self._left(), Delay(r, manner.left_delay_s, left))
         told = self._replay(told)
-        told += self._arrive(self._right(), Delay(r, manner.right_delay_s, right))
+        events = self._arrive(self._right(), Delay(r, manner.right_delay_s, right))
+        told += events
+        if manner.before_images:
+            told += self._look_back(events)
         self.read_by: list[tuple[int, int]] = []
         told += self._change_rule()
         self.sweeps = self._plan_sweeps()
@@ -170,6 +175,17 @@ class Telling:
             closed = close_of(until) + manner.right_offset_us
             yield at, Mark(Side.RIGHT, None, closed, None, until, first)
             first = until + 1
+
+    def _look_back(self, told: list[Told]) -> Iterator[Told]:
+        """What each entry that was read was before the event that named it, told a moment later."""
+        offset = self.manner.right_offset_us
+        for arrival, item in told:
+            if isinstance(item, EntryRead) and item.event_id is not None:
+                ledger = int(item.event_id.partition("-")[0]) >> 32
+                late = arrival + self.r.randrange(*_LOOKS_BACK_AFTER_US)
+                entry = EntryAsOf(*item[:7])
+                history_from = close_of(ledger) + offset - 1
+                yield from walk_back(self.facts, self.manner, history_from, [Told(late, entry)])[:-1]
 
     def _drops(self, item: Input, at: int) -> bool:
         """Is a record of the right lost on its way, and nothing tells of it?"""
