@@ -220,7 +220,7 @@ def _begin(right: RightState, read: EntryAsOf, i: int, seen: int = -INFINITY) ->
     at = max(read.read_at if read.modified_at is None else read.modified_at, held.at)
     pieces: list[Version] = []
     certain, seen = held.at, max(seen, right.certain) if is_newest else seen
-    if held.value != UNKNOWN and held.at <= seen < min(at, read.read_at):
+    if held.value != UNKNOWN and -INFINITY < seen < min(at, read.read_at) and held.at <= seen:
         certain = seen + 1
         pieces.append(held)
     if certain < at:
