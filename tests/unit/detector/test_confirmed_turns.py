@@ -9,8 +9,9 @@ import pytest
 
 from app.detector.left import settle_read
 from app.detector.model import ABSENT, UNKNOWN, EntryAsOf, RowAsOf, Side
+from app.detector.settling import note_refuted
 from app.detector.suspects import LIVE
-from app.detector.timeline import LeftState, RowState, Version
+from app.detector.timeline import EpisodeRecord, KeyState, LeftState, RowState, Version
 from app.detector.values import derive_id
 from app.detector.watermark import Watermark
 from app.stream.state import decode_record, encode_record
@@ -235,3 +236,39 @@ def test_a_read_that_is_settled_after_a_later_one_does_not_say_what_was_between_
 
     found = [(version.at, version.value) for version in left.rows[1].versions]
     assert found == [*between, (us(320), later)]
+
+
+JUDGED, REACH = us(1000), us(1000) - us(32)
+"""Up to when a key is judged, and what of the entry's past no other instant depends on any more."""
+
+
+@pytest.mark.parametrize(
+    ("side", "state", "since", "until"),
+    [
+        (Side.RIGHT, "resolved", REACH - 1, REACH),
+        (Side.RIGHT, "resolved", REACH, None),
+        (Side.RIGHT, "open", REACH - 1, REACH),
+        (Side.RIGHT, "open", REACH, REACH + 1),
+        (Side.RIGHT, "open", us(1012) - 1, us(1012)),
+        (Side.RIGHT, "open", us(1012), None),
+        (Side.LEFT, "resolved", JUDGED - 1, JUDGED),
+        (Side.LEFT, "resolved", JUDGED, None),
+        (Side.LEFT, "open", JUDGED, None),
+    ],
+)
+def test_what_is_refuted_is_declared_as_far_as_it_was_judged_with(
+    side: Side, state: str, since: int, until: int | None
+) -> None:
+    """What an entry was is judged with for `lag` more, and by an open episode `lead` ahead."""
+    story = Story()
+    record = EpisodeRecord(JUDGED, state, "e", us(900))
+    story.detector.keys.live[KEY] = KeyState(record=record)
+    note_refuted(story.rule, story.detector.keys, KEY, side, since)
+
+    assert story.log.pieces == ({} if until is None else {(KEY, side, since): until})
+
+
+def test_of_a_key_that_nothing_is_held_of_nothing_is_refuted() -> None:
+    story = Story()
+    note_refuted(story.rule, story.detector.keys, KEY, Side.LEFT, 0)
+    assert story.log.pieces == {}
