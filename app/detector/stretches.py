@@ -102,8 +102,10 @@ class _Walk:
         return self.segments[i].start if self.suspect is None else self.suspect
 
     def _must_wait(self, segment: Segment) -> bool:
-        """Must a turn be confirmed first?"""
+        """Must what begins there be confirmed first?"""
         if segment.start <= self.confirmed_through:
+            return False
+        if segment.kind == BAD and self.is_open and not self.is_news(segment, self.told):
             return False
         self.suspect = segment.start
         return True
@@ -118,8 +120,7 @@ class _Walk:
             self.transient += 1
             return j
         for segment in self.segments[i:j]:
-            is_news = not self.is_open or self.is_news(segment, self.told)
-            if is_news and self._must_wait(segment):
+            if self._must_wait(segment):
                 return None
             self.turns.append(Drifting(segment))
             self.told = segment
