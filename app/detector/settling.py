@@ -72,8 +72,7 @@ class Settler:
 def note_refuted(rule: Rule, keys: Keys, key: str, side: Side, since: int) -> None:
     """What was held since then is proven wrong; where it has been judged by already, what was said of the key
     there is worth no more than if it had been unknown."""
-    state = None if keys.log is None else keys.find(key)
-    if keys.log is None or state is None:
+    if keys.log is None or (state := keys.find(key)) is None:
         return
     judged, window = judged_through(state), rule.window
     until = judged if side is Side.LEFT else judged - window.lag_us - window.skew_us
