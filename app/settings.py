@@ -93,6 +93,8 @@ class Settings(BaseSettings):
     """Most keys a second that a sweep reads; 0: no limit."""
     sweep_page: Annotated[int, Field(ge=1, le=1000)] = 1000
     """Rows a transaction of a sweep."""
+    before_images: bool = False
+    """The sweeper asks the ledger of every change that an event told of what the entry was before."""
     reconciliation_interval_ms: Annotated[int, Field(ge=0)] = Field(
         default=3_600_000, validation_alias="RECONCILIATION_INTERVAL_MS"
     )

@@ -28,8 +28,8 @@ def seed(
 ) -> None:
     """Read all rows and all entries once and tell them to the worker.
 
-    Waits until the replication slot and the poller's cursor exist; may be repeated, and broken off, at any
-    time.
+    Waits until the replication slot and the poller's cursor exist, and stands still while the workers of
+    rules that run already are behind; may be repeated, and broken off, at any time.
     """
     from app import telemetry
     from app.sweep.seed import SeedOptions
@@ -56,4 +56,7 @@ async def _seed(names: list[str], options: SeedOptions, *, if_needed: bool) -> N
                 continue
             run = await seeder.seed(rule)
             read = ", ".join(f"{count} {side}" for side, count in run.read.items())
-            typer.echo(f"{rule.rule.id}: seeded, {read}, {run.unverifiable + run.errors} not readable")
+            text = f"{rule.rule.id}: seeded, {read}, {run.unverifiable + run.errors} not readable"
+            if run.stood_still_s:
+                text += f", stood still for {run.stood_still_s:.0f} s while workers were behind"
+            typer.echo(text)

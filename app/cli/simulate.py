@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from app.simulation.scenarios import Scenario
 
 
-_SILENT_SHARE = 0.25
+_SILENT_SHARE = 0.4
 """How many key-hours of a report go to losses that nothing tells of."""
 
 

@@ -40,8 +40,38 @@ class ConfirmMetrics:
         )
 
 
+class HistoryMetrics:
+    """All `driftwatch_before_images_*` of a sweeper. `through_us`: the close time up to which every change is
+    told of, None before the first mark."""
+
+    def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
+        self._clock = clock
+        self.through_us: int | None = None
+        self.images = Counter(
+            "driftwatch_before_images",
+            "Entries that events named, by what the ledgers told of them before",
+            ["rule", "outcome"],
+            registry=registry,
+        )
+        self.trouble = Counter(
+            "driftwatch_before_images_trouble",
+            "Failures that passed: calls of the nodes, of Kafka",
+            registry=registry,
+        )
+        Gauge(
+            "driftwatch_before_images_lag_seconds",
+            "Now less the close of the ledger up to which all is told",
+            registry=registry,
+        ).set_function(self._lag_s)
+
+    def _lag_s(self) -> float:
+        if self.through_us is None:
+            return 0.0
+        return max(0.0, (self._clock.now_us() - self.through_us) / SECOND)
+
+
 class SweepMetrics:
-    """All `driftwatch_sweep_*` of a sweeper, and those of its confirmations."""
+    """All `driftwatch_sweep_*` of a sweeper, and those of its confirmations and before-images."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -82,6 +112,7 @@ class SweepMetrics:
         )
 
         self.confirm = ConfirmMetrics(registry)
+        self.history = HistoryMetrics(registry, clock)
 
     def count(self, rule: str, rows: int, entries: int) -> None:
         """What was read."""

@@ -20,11 +20,17 @@ class SeedRun:
     in_flight: int = 0
     unverifiable: int = 0
     errors: int = 0
+    stood_still_s: float = 0.0
+    """For workers that were behind."""
 
     @property
     def id(self) -> str:
         """Derived from the rule and the time of the start."""
         return derive_id("seed", self.loaded.rule.id, self.loaded.digest, self.started_at)
+
+    def stand_still(self, seconds: float) -> None:
+        """Count a pause for the workers' sake."""
+        self.stood_still_s += seconds
 
     def record(
         self, state: str, finished_at: int | None = None, cause: str | None = None

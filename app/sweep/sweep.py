@@ -12,7 +12,7 @@ from app.clock import Clock
 from app.detector.model import SECOND, EntryAsOf, RowAsOf, Rule, Seeded, Side
 from app.rules import LoadedRule
 from app.sweep.metrics import SweepMetrics
-from app.sweep.pacing import Backlog, Judged, Pace
+from app.sweep.pacing import Backlog, Judged, Pace, PaceOptions
 from app.sweep.patience import Patience
 from app.sweep.reading import BothSides, EntrySource, Reading, RowSource
 from app.sweep.sides import Look, Sides, pair_up
@@ -85,7 +85,7 @@ class Sweeper:
         self._sources, self._clock, self._options = sources, clock, options
         self.metrics = metrics
         self._patiently = Patience(clock, options.patience_s)
-        self._pace = Pace(sources.verdicts, sources.backlog, clock, metrics, options.rate)
+        self._pace = Pace(sources.verdicts, sources.backlog, clock, PaceOptions(options.rate))
         self._told_s = self._ledger_s = 0.0
 
     async def sweep(self, loaded: LoadedRule, run: SweepRun, gate: asyncio.Event) -> Mapping[str, Any]:
@@ -96,7 +96,7 @@ class Sweeper:
         up again afterwards.
         """
         run.begin(loaded, self._clock.now_us())
-        self._pace.begin()
+        self._pace.begin(self.metrics.gave_way.labels(run.rule).inc)
         await self._tell(run)
         both = BothSides(
             (self._sources.rows, self._sources.entries), loaded, self._patiently, await self._find_ledger()

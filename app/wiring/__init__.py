@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 
 from app.clock import Clock, SystemClock
@@ -20,6 +20,8 @@ from app.sweep.compare import CompareOptions, Comparer
 from app.sweep.confirm import Confirmer, ConfirmSources
 from app.sweep.desk import SEED_COVERS, Desk, DeskOptions, DeskParts
 from app.sweep.metrics import ConfirmMetrics, SweepMetrics
+from app.sweep.pacing import RunningRules
+from app.sweep.patience import Patience
 from app.sweep.schedule import schedule_of
 from app.sweep.seed import Seeder, SeedOptions, Sources
 from app.sweep.service import SweepService
@@ -87,9 +89,17 @@ async def open_seeder(settings: Settings, clock: Clock, options: SeedOptions) ->
     """What seeds rules, with its connections; they are closed afterwards."""
     rows = RowReader(settings.database, settings.source, settings.slot)
     log = SeedLog(settings, network_name(settings.network_passphrase))
+    patiently = Patience(clock, options.patience_s)
     try:
-        async with _open_entries(settings, clock) as entries:
-            yield Seeder(Sources(rows, entries, log), clock, options)
+        async with (
+            AsyncExitStack() as stack,
+            _open_entries(settings, clock) as entries,
+            WorkersBacklog(settings) as backlog,
+        ):
+            await patiently(log.check)
+            view = await patiently(lambda: stack.enter_async_context(StatusView(settings)))
+            judged = RunningRules(view, from_empty=settings.from_empty)
+            yield Seeder(Sources(rows, entries, log, judged, backlog), clock, options)
     finally:
         await rows.close()
         await log.close()

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 
 from app.detector.model import INFINITY
-from app.errors import Transient
 from app.rules.canonical import microseconds
 from app.settings import Settings
-from app.telemetry import get_logger
+from connectors.kafka.group import GroupReader
 from schemas.topics import REQUESTS
-
-log = get_logger(__name__)
 
 _MOST: Final = 1000
 
@@ -46,52 +40,15 @@ class ConfirmRequest:
     history_from: int = INFINITY
 
 
-class ConfirmRequests:
+class ConfirmRequests(GroupReader):
     """A consumer group of its own takes this kind of request; `done` commits what `take` gave."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._topic = settings, settings.topic(REQUESTS)
-        self._consumer: Any = None
-
-    async def __aenter__(self) -> Self:
-        settings = self._settings
-        self._consumer = AIOKafkaConsumer(
-            self._topic,
-            bootstrap_servers=settings.kafka,
-            group_id=f"{settings.topic_prefix}{settings.app_id}-confirm",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            fetch_max_wait_ms=50,
-            session_timeout_ms=int(settings.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(settings.session_timeout_s * 100),
-        )
-        try:
-            await self._consumer.start()
-        except KafkaError as error:
-            await self._consumer.stop()
-            raise Transient("reading", self._topic, error, "is the broker up?") from error
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._consumer.stop()
+        super().__init__(settings, "confirm", [settings.topic(REQUESTS)], fetch_max_wait_ms=50)
 
     async def take(self, within_s: float) -> list[ConfirmRequest]:
         """What has come, in order. Raises `Transient`."""
-        try:
-            polled = await self._consumer.getmany(timeout_ms=int(within_s * 1000), max_records=_MOST)
-        except KafkaError as error:
-            raise Transient("reading", self._topic, error) from error
-        return [asked for records in polled.values() for one in records if (asked := _read(one)) is not None]
-
-    async def done(self) -> None:
-        """All that was taken is answered, or never will be."""
-        try:
-            await self._consumer.commit()
-        except KafkaError as error:
-            log.warning("Questions will be read again", event_name="commit_failed", reason=str(error))
+        return [asked for one in await self._poll(within_s, _MOST) if (asked := _read(one)) is not None]
 
 
 def _read(record: Any) -> ConfirmRequest | None:

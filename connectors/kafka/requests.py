@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
 import msgspec
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
+from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
 from app.detector.values import derive_id
@@ -17,6 +16,7 @@ from app.errors import Transient
 from app.partitioning import partition_of
 from app.settings import Settings
 from app.telemetry import get_logger
+from connectors.kafka.group import GroupReader
 from schemas.topics import REQUESTS
 
 log = get_logger(__name__)
@@ -73,7 +73,7 @@ async def send_requests(settings: Settings, requests: Sequence[SweepRequest]) ->
         await producer.stop()
 
 
-class SweepRequests(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
+class SweepRequests(GroupReader, ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
     """The sweepers' share of the topic. Each rule has one home partition, that of its key, and who holds it
     sweeps the rule; a request that stands elsewhere (a worker writes into its own partition) is sent home.
 
@@ -81,35 +81,10 @@ class SweepRequests(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._topic = settings, settings.topic(REQUESTS)
+        super().__init__(settings, "sweeper", [settings.topic(REQUESTS)])
         self._partitions = settings.partitions
-        self._consumer: Any = None
         self.held: frozenset[int] = frozenset()
         self.refused = 0
-
-    async def __aenter__(self) -> Self:
-        settings = self._settings
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka,
-            group_id=f"{settings.topic_prefix}{settings.app_id}-sweeper",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            session_timeout_ms=int(settings.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(settings.session_timeout_s * 100),
-        )
-        self._consumer.subscribe([self._topic], listener=self)
-        try:
-            await self._consumer.start()
-        except KafkaError as error:
-            await self._consumer.stop()
-            raise Transient("reading", self._topic, error, "is the broker up?") from error
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._consumer.stop()
 
     async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
         self.held = frozenset()
@@ -123,22 +98,11 @@ class SweepRequests(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka
 
     async def take(self, within_s: float) -> list[SweepRequest]:
         """What has come, in order; those for other homes are sent there. Raises `Transient`."""
-        try:
-            polled = await self._consumer.getmany(timeout_ms=int(within_s * 1000), max_records=_MOST)
-        except KafkaError as error:
-            raise Transient("reading", self._topic, error) from error
-        found = [request for records in polled.values() for one in records if (request := self._read(one))]
+        found = [request for one in await self._poll(within_s, _MOST) if (request := self._read(one))]
         away = [request for request in found if not self.is_home(request.rule)]
         if away:
             await send_requests(self._settings, list({(one.rule, one.cause): one for one in away}.values()))
         return [request for request in found if self.is_home(request.rule)]
-
-    async def done(self) -> None:
-        """All that was taken is durable elsewhere. A rebalance in between repeats it, which is harmless."""
-        try:
-            await self._consumer.commit()
-        except KafkaError as error:
-            log.warning("Requests will be read again", event_name="commit_failed", reason=str(error))
 
     def _read(self, record: Any) -> SweepRequest | None:
         if record.value is None:

@@ -50,6 +50,11 @@ class SeedLog:
         if producer is not None:
             await producer.stop()
 
+    async def check(self) -> None:
+        """Are the topics there as they are expected? Raises `Fatal` where their partitions are others."""
+        async with self._writing(self._observations):
+            pass
+
     async def publish(self, rule: Rule, reads: Sequence[RowAsOf | EntryAsOf], run: str) -> None:
         """The observations, each in the partition of its key, in their order; as whole batches, which cost a
         third of single records."""

@@ -56,21 +56,9 @@ class EntrySource:
         self._is_checked = False
         self._refused = 0
 
-    async def list_keys(self, loaded: LoadedRule) -> tuple[str, ...] | None:
-        """All keys of the rule's contract, None where it cannot list them. Those added meanwhile may be
-        missing: their events are in the poller's stream."""
-        found: dict[str, None] = {}
-        following: int | None = 0
-        while following is not None:
-            page = await self.list_page(loaded, following)
-            if page is None:
-                return None
-            found |= dict.fromkeys(page.keys)
-            following = page.following
-        return tuple(found)
-
     async def list_page(self, loaded: LoadedRule, first: int) -> KeyPage | None:
-        """The same page by page, from a number on; a mapping's keys are one page."""
+        """The keys of the rule's contract from a number on, page by page; None where it cannot list them. Those
+        added meanwhile may be missing: their events are in the poller's stream. A mapping's keys are one page."""
         if loaded.right.contracts is not None:
             return KeyPage(tuple(await self._contracts_of(loaded, loaded.right.contracts, None)), None)
         if not hasattr(decoder_for(loaded.right), "numbered_key"):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from app.detector.model import ABSENT, UNKNOWN, EntryAsOf, Value
-from app.errors import DriftwatchError
-from connectors.soroban.answers import Ledger
+from app.errors import DriftwatchError, Transient
+from connectors.soroban.answers import Ledger, OutOfRange
 from connectors.soroban.changes import Before, find_before
 from connectors.soroban.times import SECOND
 
@@ -66,7 +66,8 @@ async def walk_back(source: LedgerSource, trails: Sequence[Trail]) -> None:
     """Follow the trails, newest ledger first; each ledger is asked for once, and serves all of them.
 
     After `MOST_LEDGERS`, or `MOST_STEPS` of an entry, and where a ledger is not told, the way ends there.
-    Raises what the source raises only where that told nothing at all.
+    Raises what the source raises only where that told nothing at all, and `Transient` where a node has not
+    the first ledger yet.
     """
     for number in range(MOST_LEDGERS):
         asked = max((trail.following for trail in trails), default=-1)
@@ -77,10 +78,12 @@ async def walk_back(source: LedgerSource, trails: Sequence[Trail]) -> None:
             ledger = await source.get_ledger(asked)
             keys = frozenset(trail.ledger_key for trail in trailing)
             found = {} if ledger is None else await asyncio.to_thread(find_before, ledger.metadata_xdr, keys)
-        except DriftwatchError:
-            if number == 0:
-                raise
-            return
+        except DriftwatchError as error:
+            if number > 0:
+                return
+            if isinstance(error, OutOfRange) and not error.is_gone(asked):
+                raise Transient("calling getLedgers of", "a node that is behind", error) from error
+            raise
         for trail in trailing:
             if ledger is None:
                 trail.is_over = True

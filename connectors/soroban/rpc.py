@@ -39,7 +39,11 @@ Observe = Callable[[str, str], None]
 MAX_CONTRACTS: Final = 25
 MAX_KEYS: Final = 200
 _CONTRACTS_A_FILTER: Final = 5
-_RANGE: Final = re.compile(r"must be within the ledger range: (\d+) - (\d+)")
+_RANGE: Final = re.compile(
+    r"must be (?:within the ledger range|between the oldest ledger): (\d+)"
+    r"(?: - | and the latest ledger: )(\d+)"
+)
+"""What getEvents says of a ledger that it does not hold, and what getLedgers does."""
 _OVER_TIME: Final = -32001
 _TRANSIENT_CODES: Final = frozenset({-32098, -32603})
 """The method's queue is full; trouble inside the node (core, store, health)."""

@@ -102,6 +102,7 @@ class Edits:
         self.at_us: dict[str, int] = {}
         self.told_s: dict[str, float] = {}
         self.confirmed: Counter[str] = Counter()
+        self.wrong = 0
 
     async def make(self) -> None:
         """Two a second, all over the table, until cancelled."""
@@ -119,7 +120,11 @@ class Edits:
         async with open_feed(self._system.kafka, MISMATCHES, CLOCK) as feed:
             async for mismatch in feed:
                 edited = self.at_us.get(mismatch.key)
-                if edited is not None and mismatch.transition == "opened":
+                if mismatch.transition != "opened":
+                    continue
+                if edited is None:
+                    self.wrong += 1
+                else:
                     self.told_s.setdefault(mismatch.key, (mismatch.seen_us - edited) / 1e6)
                     self.confirmed[mismatch.headers["drift_confirmed"]] += 1
 
@@ -133,6 +138,7 @@ class Edits:
             "edited": len(self.at_us),
             "told": len(told),
             "confirmed": dict(self.confirmed),
+            "told_of_others": self.wrong,
             "p50_s": percentile(told, 0.5),
             "p99_s": percentile(told, 0.99),
             "most_s": told[-1] if told else None,

@@ -10,6 +10,7 @@ from stellar_sdk import xdr
 
 from app.demo.lines import STROOPS, Line
 from app.demo.rpc.json_text import parse
+from app.demo.rpc.node import Replica
 from app.detector.detector import Detector
 from app.detector.model import (
     ABSENT,
@@ -24,7 +25,7 @@ from app.detector.model import (
     Side,
     Snapshot,
 )
-from app.errors import DriftwatchError
+from app.errors import DriftwatchError, Transient
 from app.rules import LoadedRule, load_rules
 from app.settings import RULES_FOLDER
 from connectors.soroban.as_of import EntrySource
@@ -91,8 +92,23 @@ async def test_a_ledger_that_is_not_held_any_more_ends_the_way_back() -> None:
         assert [each.modified_ledger for each in read] == [second - 1, second, third][-len(read) :]
         world.close()
         world.close()
-        with pytest.raises(DriftwatchError, match="start ledger"):
+        with pytest.raises(DriftwatchError, match="holds ledgers"):
             await trace(world)
+
+
+async def test_a_node_that_has_not_the_ledger_yet_is_worth_asking_again() -> None:
+    async with running_world() as world:
+        world.close()
+        write(world, 100)
+        client = world.client()
+        try:
+            source, loaded = EntrySource(client, PASSPHRASE), rule_of(world)
+            page = await source.read(loaded, [world.borrowers[0]], 0)
+            world.nodes[0].trouble.replicas = (Replica(behind=1),)
+            with pytest.raises(Transient, match="behind"):
+                await source.trace(loaded, page.entries, {world.borrowers[0]: page.read_at - SECOND_US})
+        finally:
+            await client.close()
 
 
 async def test_nothing_is_asked_for_where_no_history_is_wanted() -> None:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from app.demo.rpc.server import Server
 from app.detector.model import ABSENT
 from app.errors import Fatal, Transient
+from app.readings import KeyPage
 from app.rules import ContractTable, load_rules
 from app.settings import RULES_FOLDER
 from connectors.soroban.as_of import EntrySource
@@ -68,7 +69,7 @@ def held(number: int) -> tuple[str, int]:
 
 
 async def test_a_row_that_came_after_the_list_was_read_is_known(place: Place) -> None:
-    assert await place.source.list_keys(RULE) == ()
+    assert await place.source.list_page(RULE, 0) == KeyPage((), None)
     place.contracts.rows[invoice(2)] = invoice_contract(2)
     assert await place.read(invoice(2)) == {invoice(2): held(2)}
     place.contracts.rows[invoice(2)] = invoice_contract(3)

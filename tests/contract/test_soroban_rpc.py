@@ -145,6 +145,11 @@ async def test_a_status_is_worth_another_try_or_stops(
         (-32098, "queue is full", Transient),
         (-32603, "DB is empty", Transient),
         (-32600, "startLedger must be within the ledger range: 5 - 9", OutOfRange),
+        (
+            -32602,
+            "start ledger (3) must be between the oldest ledger: 5 and the latest ledger: 9",
+            OutOfRange,
+        ),
         (-32602, "filter 1 invalid: contract ID 5 invalid", Fatal),
         (-32601, "method not found", Fatal),
     ],

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from aiohttp import web
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from stellar_sdk import scval, xdr
 
 from app.clock import SystemClock
@@ -24,7 +25,7 @@ from app.detector.model import Effect, Incident, Mark, Side, Transition
 from app.errors import Fatal, Transient
 from app.rules import LoadedRule, load_rules
 from app.settings import RULES_FOLDER, Settings
-from app.sweep.seed import Seeder, SeedOptions
+from app.sweep.seed import MOST_WAITING, Seeder, SeedOptions
 from app.wiring import open_seeder
 from connectors.kafka.observations import ObservationCodec
 from connectors.kafka.topics import ensure_topics
@@ -33,7 +34,7 @@ from connectors.soroban import keys
 from connectors.soroban.records import Batch
 from connectors.soroban.service import network_name, place_of
 from connectors.soroban.sink import KafkaSink
-from tests.support.kafka import read_all
+from tests.support.kafka import open_sender, read_all
 from tests.support.services import Services
 from tests.support.soroban_node import (
     CONTRACT,
@@ -45,6 +46,7 @@ from tests.support.soroban_node import (
     line_xdr,
     running_node,
 )
+from tests.support.waiting import eventually
 
 PARTITIONS = 3
 CREATE = (Path(__file__).parents[2] / "app" / "demo" / "sql" / "schema.sql").read_text(encoding="utf-8")
@@ -128,6 +130,38 @@ class World:
         out, error = await process.communicate()
         return process.returncode or 0, (out or error).decode().splitlines()[-1]
 
+    async def let_wait(self, count: int) -> None:
+        """Another rule runs, and its workers have that many observations of a partition before them."""
+        status = {"rule": "another", "verified_through": "2100-01-01T00:00:00Z", "state": "live"}
+        run = {"rule": "another", "run": "1", "kind": "seed", "state": "done", "started_at": "2026-01-01"}
+        async with open_sender(self.settings.kafka, PARTITIONS) as sender:
+            told = [(b"run|another|1", json.dumps(run).encode())]
+            for partition in range(PARTITIONS):
+                value = json.dumps(status | {"partition": partition}).encode()
+                told.append((f"status|another|{partition}".encode(), value))
+            await sender.send(self.settings.topic("drift.status"), told)
+            await sender.send(self.settings.topic("drift.observations"), [(b"waits", b"{}")] * count)
+        await self.take_in(0)
+
+    async def take_in(self, offset: int) -> None:
+        """What the workers have committed of every partition."""
+        topic = self.settings.topic("drift.observations")
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.kafka, group_id=self.settings.app_id, enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+            consumer.assign(places)
+            await consumer.commit(dict.fromkeys(places, offset))
+        finally:
+            await consumer.stop()
+
+    async def sides(self) -> set[str]:
+        """Of which sides reads have been told."""
+        bodies = [json.loads(record.value) for record in await self.records("drift.observations")]
+        return {body["side"] for body in bodies if "side" in body}
+
     async def records(self, topic: str) -> list[Any]:
         return await read_all(self.settings.kafka, [self.settings.topic(topic)], PARTITIONS)
 
@@ -157,6 +191,7 @@ async def world(services: Services, request: pytest.FixtureRequest) -> AsyncIter
             partitions=PARTITIONS,
             topic_prefix=f"{name}.",
             slot=name,
+            app_id=name,
             rpc_url=node.url,
             network_passphrase=PASSPHRASE,
         )
@@ -197,7 +232,7 @@ def told(effects: list[Effect]) -> list[object]:
     return [effect.value if isinstance(effect, Transition) else effect for effect in effects]
 
 
-async def test_a_seed_tells_every_row_and_entry_then_its_end_in_every_partition(world: World) -> None:
+async def test_a_seed_tells_every_row_and_entry_then_both_ends_in_every_partition(world: World) -> None:
     await world.create_slot()
     for number in range(1, 8):
         await world.insert(number, "1000.0000000")
@@ -217,11 +252,8 @@ async def test_a_seed_tells_every_row_and_entry_then_its_end_in_every_partition(
             if record.partition == partition
             for body in [json.loads(record.value)]
         ]
-        first = kinds.index("end")
-        assert set(kinds[:first]) <= {"left"}
-        assert kinds.count("end") == 2
-        assert kinds[-1] == "end"
-        assert set(kinds[first + 1 : -1]) <= {"right"}
+        assert kinds[-2:] == ["end", "end"]
+        assert set(kinds[:-2]) <= {"left", "right"}
     told = [json.loads(record.value) for record in await world.records("drift.status")]
     assert [one["state"] for one in told][0 :: len(told) - 1] == ["running", "done"]
     assert told[-1]["checked"] == 17
@@ -313,10 +345,29 @@ async def test_an_entry_that_cannot_be_read_is_unknown_and_never_absent(world: W
 
 async def test_a_table_without_the_rules_column_is_refused_by_name(world: World) -> None:
     await world.create_slot()
+    await world.follow(world.node.latest)
     await world.connection.execute("ALTER TABLE credit_lines DROP COLUMN status")
     async with world.seeder() as seeder:
         with pytest.raises(Fatal, match=r"public\.credit_lines.*status"):
             await seeder.seed(world.rule)
+
+
+async def test_a_seed_stands_still_until_workers_of_another_rule_have_taken_in_what_waits(
+    world: World,
+) -> None:
+    await world.create_slot()
+    await world.insert(1, "1")
+    world.open_line(1, limit=10**7)
+    await world.follow(world.node.latest)
+    await world.let_wait(MOST_WAITING + 1)
+    async with world.seeder() as seeder:
+        seeding = asyncio.create_task(seeder.seed(world.rule))
+        await eventually(world.sides, within=20)
+        assert await world.sides() == {"left"}
+        await world.take_in(MOST_WAITING)
+        run = await seeding
+    assert run.stood_still_s > 0
+    assert await world.sides() == {"left", "right"}
 
 
 async def test_the_command_seeds_once_and_if_needed_no_more(world: World) -> None:

@@ -87,13 +87,9 @@ class Memory:
         ]
         return RowPage(page.read_at, (*page.rows, *none), None)
 
-    async def list_keys(self, loaded: LoadedRule) -> Sequence[str] | None:
-        self._note("list")
-        return self.listed
-
     async def list_page(self, loaded: LoadedRule, first: int) -> KeyPage | None:
-        listed = await self.list_keys(loaded)
-        return None if listed is None else KeyPage(tuple(listed), None)
+        self._note("list")
+        return None if self.listed is None else KeyPage(tuple(self.listed), None)
 
     async def read(self, loaded: LoadedRule, keys: Sequence[str], at_least: int) -> EntryPage:
         self._note("entries " + "".join(keys))

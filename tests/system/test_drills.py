@@ -21,6 +21,7 @@ PROMISED = {
     "backup_restored",
     "stale_rpc",
     "clocks_apart",
+    "silent_overwritten",
 }
 
 

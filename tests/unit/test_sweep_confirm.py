@@ -64,9 +64,6 @@ class Both:
         seen = (Snapshot(1, 1, frozenset()), self.clock.now)
         return RowPage(self.clock.now, tuple(RowAsOf(RULE, key, None, ABSENT, *seen) for key in keys), None)
 
-    async def list_keys(self, loaded: LoadedRule) -> Sequence[str] | None:
-        raise AssertionError("single keys only")
-
     async def read(self, loaded: LoadedRule, keys: Sequence[str], at_least: int) -> EntryPage:
         if self.failures:
             self.failures -= 1

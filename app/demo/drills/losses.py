@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from app.demo.credit_contract import borrower_address
 from app.demo.drills.planted import Drill, Planted, is_declared, read_sql
+from app.demo.drills.silent import silent_overwritten
 from app.demo.drills.sources import backup_restored, clocks_apart, column_dropped
 from app.demo.drills.stage import RULE, Stage
 from app.demo.lines import Line, Row
@@ -198,6 +199,7 @@ def _since_us(value: Mapping[str, object]) -> int:
 DRILLS: Final[Mapping[str, Drill]] = {
     "records_deleted": records_deleted,
     "silent_change": silent_change,
+    "silent_overwritten": silent_overwritten,
     "truncate": truncate,
     "slot_dropped": slot_dropped,
     "poller_beyond_retention": poller_beyond_retention,
