@@ -57,8 +57,8 @@ class EntrySource:
         self._refused = 0
 
     async def list_page(self, loaded: LoadedRule, first: int) -> KeyPage | None:
-        """The keys of the rule's contract from a number on, page by page; None where it cannot list them. Those
-        added meanwhile may be missing: their events are in the poller's stream. A mapping's keys are one page."""
+        """Keys of the rule's contract from a number on, page by page; None where it cannot list them. Those
+        added meanwhile may be missing: their events are in the stream. A mapping's keys are one page."""
         if loaded.right.contracts is not None:
             return KeyPage(tuple(await self._contracts_of(loaded, loaded.right.contracts, None)), None)
         if not hasattr(decoder_for(loaded.right), "numbered_key"):
