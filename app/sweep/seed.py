@@ -19,7 +19,7 @@ from app.telemetry import get_logger
 
 log = get_logger(__name__)
 
-MOST_WAITING: Final = 3_000
+MOST_WAITING: Final = 1_500
 """Reads of a partition that no worker has taken in yet: fewer than beside a sweep, since those of a seed make
 states and cost the workers more."""
 _FOLLOWED_WITHIN_S: Final = 60.0
