@@ -15,26 +15,11 @@ from app.rules import LoadedRule, load_rules
 from app.settings import RULES_FOLDER
 from app.sweep.confirm import Confirmer, ConfirmSources
 from app.sweep.metrics import ConfirmMetrics
+from tests.support.clocks import SleepingClock
 
 [CREDIT] = load_rules([RULES_FOLDER / "credit.yaml"], {"CREDIT_CONTRACT_ID": "C"})
 RULE = CREDIT.rule.id
 NOW_US = 1_000_000_000
-
-
-class StandingClock:
-    """Time passes only where somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = NOW_US
-
-    def now_us(self) -> int:
-        return self.now
-
-    def monotonic_s(self) -> float:
-        return self.now / 1_000_000
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += round(seconds * 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +35,7 @@ class Asked:
 class Both:
     """Both sides and the log in memory; `failures`: how many calls of a side fail before it answers."""
 
-    clock: StandingClock
+    clock: SleepingClock
     failures: int = 0
     calls: list[tuple[int, int]] = field(default_factory=list)
     told: list[RowAsOf | EntryAsOf] = field(default_factory=list)
@@ -107,8 +92,8 @@ class Past:
 
 async def answer(
     asked: Sequence[Asked], failures: int = 0, past: Past | None = None
-) -> tuple[Both, CollectorRegistry, OneBatch, StandingClock]:
-    clock, stop = StandingClock(), asyncio.Event()
+) -> tuple[Both, CollectorRegistry, OneBatch, SleepingClock]:
+    clock, stop = SleepingClock(NOW_US), asyncio.Event()
     both, registry, batch = Both(clock, failures), CollectorRegistry(), OneBatch(asked, stop)
     confirmer = Confirmer(
         {RULE: CREDIT}, ConfirmSources(both, both, both, past), batch, clock, ConfirmMetrics(registry)

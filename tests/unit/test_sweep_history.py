@@ -27,6 +27,7 @@ from app.rules import ContractTable, LoadedRule, load_rules
 from app.settings import RULES_FOLDER
 from app.sweep.history import Historian
 from app.sweep.metrics import HistoryMetrics
+from tests.support.clocks import SleepingClock
 
 [CREDIT] = load_rules([RULES_FOLDER / "credit.yaml"], {"CREDIT_CONTRACT_ID": "C"})
 RULE = CREDIT.rule.id
@@ -37,22 +38,6 @@ NOW_US = 10_000 * SECOND_US
 def closed(ledger: int) -> int:
     """A ledger closes every five seconds."""
     return ledger * 5 * SECOND_US
-
-
-class StandingClock:
-    """Time passes only where somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = NOW_US
-
-    def now_us(self) -> int:
-        return self.now
-
-    def monotonic_s(self) -> float:
-        return self.now / 1_000_000
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += round(seconds * 1_000_000)
 
 
 def changed(ledger: int, key: str = "GA", value: Value = ("1",), rule: str = RULE) -> list[Input]:
@@ -136,7 +121,7 @@ class Story:
     ledgers: Ledgers = field(default_factory=Ledgers)
     rules: Sequence[LoadedRule] = (CREDIT,)
     refusals: list[Exception] = field(default_factory=list)
-    clock: StandingClock = field(default_factory=StandingClock)
+    clock: SleepingClock = field(default_factory=lambda: SleepingClock(NOW_US))
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     async def play(self, *polls: Sequence[Input], partition: int = 0) -> Feed:

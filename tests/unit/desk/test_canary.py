@@ -15,26 +15,21 @@ from app.desk.canary import CanaryMetrics, CanaryOptions, CanaryRounds
 from app.detector.values import format_time
 from app.errors import Fatal, Transient
 from app.settings import RULES_FOLDER
+from tests.support.clocks import SleepingClock
 
 START_US = 1_790_000_000_000_000
 
 
-class SteppingClock:
-    """Time passes only where somebody sleeps, and that ends the run once there was a round."""
+class SteppingClock(SleepingClock):
+    """Ends the run once there was a round."""
 
     def __init__(self) -> None:
-        self.now = START_US
+        super().__init__(START_US)
         self.world: World | None = None
         self.ends_after = 1
 
-    def now_us(self) -> int:
-        return self.now
-
-    def monotonic_s(self) -> float:
-        return self.now / 1_000_000
-
     async def sleep(self, seconds: float) -> None:
-        self.now += round(seconds * 1_000_000)
+        await super().sleep(seconds)
         if self.world is not None and self.world.rounds >= self.ends_after:
             self.world.stop.set()
 
