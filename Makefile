@@ -48,7 +48,7 @@ bench: setup ## Measure: detector, replay, worker; ARGS=--json
 crash: setup ## Kill workers fifty times and look for what was lost
 	@$(VENV)/bin/python -m tests.crash $(ARGS)
 
-truth: setup ## A million simulated key-hours against the truth, and the report (six minutes)
+truth: setup ## A million simulated key-hours against the truth, and the report (seven minutes)
 	@$(RUN) simulate --key-hours 1000000 --jobs 2 --report app/simulation/REPORT.md $(ARGS)
 
 soak: setup ## Ten thousand ledgers with random faults of the node: is every event there once?
