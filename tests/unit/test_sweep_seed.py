@@ -173,7 +173,8 @@ async def test_a_seed_stands_still_while_the_workers_have_too_much_before_them(r
     clock = HandClock()
     place = Workers(clock, rows=["a", "b", "c", "d"], listed=())
     run = await seeder(place, clock, page_size=2).seed(rule)
-    waits_s = (4 + 6 + 6 + 6) * 0.25
+    looks_until_1_000_of_7_000_are_left = 6
+    waits_s = 4 * looks_until_1_000_of_7_000_are_left * 0.25
     assert run.stood_still_s == waits_s
     assert clock.passed == 6.0 + 4 * 1.0 + waits_s
 
