@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import tempfile
 from contextlib import AsyncExitStack
@@ -110,7 +109,6 @@ async def measure(system: System, addresses: list[str]) -> dict[str, Any]:
     settings = Settings(
         kafka=system.kafka, database=SecretStr(system.database), partitions=PARTITIONS, rpc_url=SecretStr("x")
     )
-    edits = Edits(system, addresses)
     async with AsyncExitStack() as stack:
         status = await stack.enter_async_context(StatusView(settings))
         backlog = await stack.enter_async_context(WorkersBacklog(settings))
@@ -119,16 +117,7 @@ async def measure(system: System, addresses: list[str]) -> dict[str, Any]:
         while (status.verified_through(RULE) or 0) < seeded:
             await CLOCK.sleep(LOOK_EVERY_S)
         await until_quiet(system, backlog)
-        making, hearing = asyncio.create_task(edits.make()), asyncio.create_task(edits.hear())
-        try:
-            found = await seed(system, backlog, len(addresses))
-        finally:
-            making.cancel()
-            await asyncio.gather(making, return_exceptions=True)
-        edited = await edits.settle()
-        hearing.cancel()
-        await asyncio.gather(hearing, return_exceptions=True)
-    return {**found, "edits": edited, "load": os.getloadavg()[0]}
+        return await Edits(system, addresses).beside(seed(system, backlog, len(addresses)))
 
 
 async def until_quiet(system: System, backlog: WorkersBacklog) -> None:

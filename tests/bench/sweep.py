@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,19 @@ class Edits:
                     self.told_s.setdefault(mismatch.key, (mismatch.seen_us - edited) / 1e6)
                     self.confirmed[mismatch.headers["drift_confirmed"]] += 1
 
+    async def beside(self, work: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+        """What the work came to, what became of the rows that were edited meanwhile, and the load."""
+        making, hearing = asyncio.create_task(self.make()), asyncio.create_task(self.hear())
+        try:
+            found = await work
+        finally:
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
+        edited = await self.settle()
+        hearing.cancel()
+        await asyncio.gather(hearing, return_exceptions=True)
+        return {**found, "edits": edited, "load": os.getloadavg()[0]}
+
     async def settle(self) -> dict[str, object]:
         """What became of them, after the time that the last one may take and as long again."""
         deadline = CLOCK.monotonic_s() + 2 * BOUND_S
@@ -150,7 +163,6 @@ async def measure(system: System, addresses: Sequence[str]) -> dict[str, Any]:
     settings = Settings(
         kafka=system.kafka, database=SecretStr(system.database), partitions=PARTITIONS, rpc_url=SecretStr("x")
     )
-    edits = Edits(system, addresses)
     async with AsyncExitStack() as stack:
         status = await stack.enter_async_context(StatusView(settings))
         backlog = await stack.enter_async_context(WorkersBacklog(settings))
@@ -161,16 +173,7 @@ async def measure(system: System, addresses: Sequence[str]) -> dict[str, Any]:
         while await backlog.count_waiting() > QUIET:
             await CLOCK.sleep(0.5)
         assert all(run["state"] in OVER for run in status.runs(RULE))
-        making, hearing = asyncio.create_task(edits.make()), asyncio.create_task(edits.hear())
-        try:
-            found = await sweep(system, settings, status, len(addresses))
-        finally:
-            making.cancel()
-            await asyncio.gather(making, return_exceptions=True)
-        edited = await edits.settle()
-        hearing.cancel()
-        await asyncio.gather(hearing, return_exceptions=True)
-    return {**found, "edits": edited, "load": os.getloadavg()[0]}
+        return await Edits(system, addresses).beside(sweep(system, settings, status, len(addresses)))
 
 
 async def sweep(system: System, settings: Settings, status: StatusView, count: int) -> dict[str, Any]:
